@@ -18,3 +18,7 @@ class StoreError(PricingError):
 
 class ModelUnavailable(PricingError):
     """No model could be loaded, so nothing can be priced."""
+
+
+class DataError(PricingError):
+    """A file of homes can't be read as one."""

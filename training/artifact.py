@@ -39,9 +39,7 @@ def tensors(estimator: Ensemble, name: str) -> dict[str, NDArray[Any]]:
     Raises ValueError for an estimator whose prediction isn't (base + sum of leaves) / divisor over numbers.
     """
     if estimator.n_features_in_ > MAX_FEATURES:
-        raise ValueError(
-            f"{estimator.n_features_in_} columns are more than the {MAX_FEATURES} that can be served"
-        )
+        raise ValueError(f"{estimator.n_features_in_} columns are more than the {MAX_FEATURES} that can be served")
     trees = [_preorder(tree) for tree in _trees(estimator)]
     sizes = [len(tree.left) for tree in trees]
 
@@ -72,11 +70,14 @@ def summation(estimator: Ensemble) -> dict[str, float]:
     return {"base": 0.0, "divisor": float(len(estimator.estimators_))}
 
 
-def write(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> None:
-    """Write a model file under its final name only once it is whole and on disk."""
+def serialize(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> bytes:
+    """Make the bytes of a model file; the same for the same tensors and metadata."""
     # one key: safetensors does not keep the order of several, and the bytes would differ from run to run
-    text = json.dumps(metadata, ensure_ascii=False, allow_nan=False)
-    data = save(dict(tensors), metadata={"model": text})
+    return bytes(save(dict(tensors), metadata={"model": json.dumps(metadata, ensure_ascii=False, allow_nan=False)}))
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a model file under its final name only once it is whole and on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         try:
@@ -93,9 +94,7 @@ def write(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str
 def _trees(estimator: Ensemble) -> Iterator[_Tree]:
     if isinstance(estimator, HistGradientBoostingRegressor):
         if estimator.loss not in ("squared_error", "absolute_error", "quantile"):
-            raise ValueError(
-                f"a boosted ensemble with loss {estimator.loss} does not predict the sum of its leaves"
-            )
+            raise ValueError(f"a boosted ensemble with loss {estimator.loss} does not predict the sum of its leaves")
         for (predictor,) in estimator._predictors:
             nodes = predictor.nodes
             if nodes["is_categorical"].any():

@@ -21,7 +21,8 @@ def _model(path: Path, *, seed: int = 0) -> tuple[RandomForestRegressor, np.ndar
     rows = np.random.default_rng(seed).normal(size=(200, 3))
     estimator = RandomForestRegressor(5, random_state=seed).fit(rows, rows @ [1.0, 2.0, 3.0])
     ensemble = {"name": "forest", **artifact.summation(estimator), "weight": 1.0}
-    artifact.write(path, artifact.tensors(estimator, "forest"), {"ensembles": [ensemble], "moneda": "€"})
+    tensors = artifact.tensors(estimator, "forest")
+    artifact.write(path, artifact.serialize(tensors, {"ensembles": [ensemble], "moneda": "€"}))
     return estimator, rows
 
 
@@ -37,7 +38,7 @@ def test_a_written_model_predicts_as_it_did_when_it_was_fitted(tmp_path: Path) -
 
 def test_a_tensor_keeps_its_shape(tmp_path: Path) -> None:
     grid = np.arange(6, dtype=np.float32).reshape(2, 3)
-    artifact.write(tmp_path / "model.safetensors", {"surface.grid": grid}, {})
+    artifact.write(tmp_path / "model.safetensors", artifact.serialize({"surface.grid": grid}, {}))
 
     view = read((tmp_path / "model.safetensors").read_bytes()).tensor("surface.grid", "f", ndim=2)
 
@@ -64,10 +65,10 @@ def test_what_cannot_be_written_leaves_the_old_model_and_no_trace(tmp_path: Path
     before = path.read_bytes()
 
     with pytest.raises(ValueError, match="not JSON compliant"):
-        artifact.write(path, {"a": np.zeros(1)}, {"mae": float("nan")})
+        artifact.serialize({"a": np.zeros(1)}, {"mae": float("nan")})
     (tmp_path / "directory").mkdir()
     with pytest.raises(OSError, match="directory"):
-        artifact.write(tmp_path / "directory", {"a": np.zeros(1)}, {})
+        artifact.write(tmp_path / "directory", b"model")
 
     assert path.read_bytes() == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["directory", "model.safetensors"]
@@ -133,9 +134,7 @@ FOREIGN = {
     "a tensor beyond the end": _headed(
         b'{"a":{"dtype":"F64","shape":[1000000000000],"data_offsets":[0,8000000000000]}}'
     ),
-    "a shape that overflows": _headed(
-        b'{"a":{"dtype":"F64","shape":[4294967296,4294967296],"data_offsets":[0,0]}}'
-    ),
+    "a shape that overflows": _headed(b'{"a":{"dtype":"F64","shape":[4294967296,4294967296],"data_offsets":[0,0]}}'),
     "no metadata": save({"a": np.zeros(3)}),
     "another's metadata": save({"a": np.zeros(3)}, metadata={"format": "pt"}),
     "metadata that is no JSON": save({"a": np.zeros(3)}, metadata={"model": "{"}),

@@ -70,12 +70,10 @@ ESTIMATORS = {
         RandomForestRegressor(10, max_leaf_nodes=40, random_state=6), missing=True
     ),
     "single leaves": lambda: RandomForestRegressor(5).fit(_homes(20, 1, missing=False), np.full(20, 12.3)),
-    "leaves that are float32": lambda: RandomForestRegressor(
-        3, bootstrap=False, max_features=3, random_state=7
-    ).fit(_homes(300, 1, missing=False), np.arange(300.0)),
-    "a tree too large for 16 bits": lambda: _fitted(
-        ExtraTreesRegressor(2, random_state=8), 20_000, missing=False
+    "leaves that are float32": lambda: RandomForestRegressor(3, bootstrap=False, max_features=3, random_state=7).fit(
+        _homes(300, 1, missing=False), np.arange(300.0)
     ),
+    "a tree too large for 16 bits": lambda: _fitted(ExtraTreesRegressor(2, random_state=8), 20_000, missing=False),
     "extra trees with gaps": lambda: _fitted(ExtraTreesRegressor(12, random_state=9), missing=True),
     "boosting with gaps": lambda: _fitted(HistGradientBoostingRegressor(max_iter=40), missing=True),
     "boosting without gaps": lambda: _fitted(HistGradientBoostingRegressor(max_iter=15), missing=False),
@@ -130,9 +128,7 @@ def _thresholds(estimator: Any, most: int = 400) -> list[tuple[int, float]]:
     else:
         for fitted in estimator.estimators_:
             inner = fitted.tree_.children_left >= 0
-            splits += zip(
-                fitted.tree_.feature[inner].tolist(), fitted.tree_.threshold[inner].tolist(), strict=True
-            )
+            splits += zip(fitted.tree_.feature[inner].tolist(), fitted.tree_.threshold[inner].tolist(), strict=True)
     step = max(1, len(splits) // most)
     return splits[::step]
 
@@ -183,9 +179,7 @@ def test_a_row_on_a_threshold_or_a_step_beside_it_goes_where_scikit_learn_sends_
     _assert_same_bits(_predict(_kernel_forest(kernel, estimator), batch), _scikit_learn(estimator, batch))
 
 
-def test_a_missing_value_goes_where_scikit_learn_sends_it_in_every_column(
-    kernel: ModuleType, estimator: Any
-) -> None:
+def test_a_missing_value_goes_where_scikit_learn_sends_it_in_every_column(kernel: ModuleType, estimator: Any) -> None:
     columns = estimator.n_features_in_
     homes = _homes(20, seed=13, missing=False, columns=columns)
     one_missing = np.repeat(homes, columns, axis=0)
@@ -236,9 +230,7 @@ def test_the_spread_is_the_standard_deviation_over_the_trees(kernel: ModuleType,
     np.testing.assert_allclose(np.array(spreads), np.std(by_tree, axis=0), rtol=1e-9, atol=1e-12)
 
 
-def test_both_builds_give_the_same_bits(
-    plain_kernel: ModuleType, compiled_kernel: ModuleType, estimator: Any
-) -> None:
+def test_both_builds_give_the_same_bits(plain_kernel: ModuleType, compiled_kernel: ModuleType, estimator: Any) -> None:
     rows = _homes(100, seed=18, missing=True, columns=estimator.n_features_in_)
     numbers = array("d", rows.tobytes())
 

@@ -82,9 +82,7 @@ def test_damaged_arrays_are_refused(kernel: ModuleType, damage: str) -> None:
         (2, 0.0, inf),
     ],
 )
-def test_a_sum_that_cannot_be_made_is_refused(
-    kernel: ModuleType, n_features: int, base: float, divisor: float
-) -> None:
+def test_a_sum_that_cannot_be_made_is_refused(kernel: ModuleType, n_features: int, base: float, divisor: float) -> None:
     with pytest.raises(ArtifactError, match="forest"):
         kernel.Forest(**_arrays(), n_features=n_features, base=base, divisor=divisor)
 

@@ -1,0 +1,61 @@
+# Two commands do everything: `make run` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+export PIP_NO_WARN_SCRIPT_LOCATION := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format train lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/run.stamp ## serve prices at http://localhost:8000 (PORT=..., MODEL_URI=s3://bucket/prefix)
+	@printf '\n  API y pruebas:  http://localhost:%s/docs\n\n  Una vivienda:\n' $(PORT)
+	@printf "  curl -s http://localhost:%s/predecir -H 'Content-Type: application/json' -d '%s'\n\n" $(PORT) "$$(cat examples/vivienda.json)"
+	@$(BIN)/uvicorn lambda_handler:app --port $(PORT) --no-access-log
+
+test: $(VENV)/test.stamp ## run the tests
+	@$(BIN)/pytest
+
+check: $(VENV)/test.stamp ## lint, format and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/test.stamp ## put the code into shape
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+train: $(VENV)/test.stamp ## fit a model: make train DATA=listings.csv [OUT=models/model.safetensors]
+	@test -n "$(DATA)" || { echo 'Say which listings: make train DATA=listings.csv'; exit 2; }
+	@mkdir -p $(dir $(or $(OUT),models/model.safetensors))
+	@$(BIN)/python -m training fit --data "$(DATA)" --out "$(or $(OUT),models/model.safetensors)"
+
+lock: $(VENV)/test.stamp ## compile requirements/*.in into hashed lock files
+	@$(PIP) install uv
+	@for set in run build train test; do \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --custom-compile-command 'make lock' requirements/$$set.in -o requirements/$$set.txt || exit 1; done
+
+clean: ## remove what the build made
+	rm -rf $(VENV) build *.egg-info app/*.so app/*.c
+
+# An environment is a stamp: it is made anew when its lock file changes. Wheels only, so that nothing runs
+# a build script on this machine; the kernel is compiled where there is a compiler and is plain Python otherwise.
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or later is needed: make PYTHON=python3.x ...'; exit 1; }
+	@echo 'Setting up $(VENV) ...'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: requirements/run.txt requirements/build.txt | $(VENV)/pyvenv.cfg
+	@echo 'Installing what serves prices ...'
+	@$(PIP) install --require-hashes --only-binary :all: -r requirements/run.txt -r requirements/build.txt
+	@touch $@
+
+$(VENV)/test.stamp: requirements/test.txt | $(VENV)/run.stamp
+	@echo 'Installing what trains and tests ...'
+	@$(PIP) install --require-hashes -r requirements/test.txt
+	@touch $@

@@ -1,0 +1,284 @@
+"""The HTTP side of the contract: routes, their documentation and their errors.
+
+Routes only translate: what a price is, the model knows; where a model comes from, its source knows.
+"""
+
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from importlib.util import find_spec
+from pathlib import Path
+from time import time
+from typing import Any, Protocol
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse
+from fastapi.routing import APIRoute
+from fastapi.staticfiles import StaticFiles
+from pydantic_core import from_json, to_json
+
+from app.accuracy import accuracy
+from app.errors import ModelUnavailable
+from app.middleware import Surroundings
+from app.model import Estimate, Model
+from app.schemas import (
+    Detalle,
+    DetalleDeCampos,
+    Evaluacion,
+    FichaDelModelo,
+    Formulario,
+    Lote,
+    LoteConPrecio,
+    Prediccion,
+    Predicciones,
+    Salud,
+    Saludo,
+    mend,
+)
+
+MAX_BODY_BYTES = 6 * 1024 * 1024
+"""What a Lambda function can be sent in one synchronous call."""
+
+_WEB = Path(__file__).parent / "web"
+
+# Swagger UI and ReDoc style their elements inline; ReDoc searches in a worker made from a blob.
+_DOCS_POLICY = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; worker-src blob:; frame-ancestors 'none'"
+}
+
+_DESCRIPTION = """
+Estima el **precio de oferta** (2023) de una vivienda en la Comunidad de Madrid, con un intervalo y con avisos
+cuando la vivienda no se parece a las que el modelo conoce. No es una tasación ni un precio de venta.
+
+`antiguedad`, `superficie_util` y `condicion` pueden ser `null` o faltar: el modelo aprendió lo que eso significa.
+"""
+
+
+class Served(Protocol):
+    """A model and where it came from; both are read at once, so that one answer names one model."""
+
+    @property
+    def model(self) -> Model:
+        """The model."""
+        ...
+
+    @property
+    def origin(self) -> str:
+        """`s3`, `cache` or `embedded`."""
+        ...
+
+
+class Source(Protocol):
+    """Where the application gets the model of the moment."""
+
+    @property
+    def current(self) -> Served:
+        """Raises ModelUnavailable when there is none."""
+        ...
+
+
+class _JSONRequest(Request):
+    """Reads JSON with pydantic's parser: strict UTF-8, bounded depth, and faster than `json`."""
+
+    async def stream(self) -> AsyncGenerator[bytes]:
+        size = 0
+        async for chunk in super().stream():
+            size += len(chunk)
+            if size > MAX_BODY_BYTES:
+                raise HTTPException(
+                    413, f"El cuerpo pasa de {MAX_BODY_BYTES // 2**20} MB: repártelo en varias peticiones."
+                )
+            yield chunk
+
+    async def json(self) -> Any:
+        try:
+            return from_json(await self.body())
+        except ValueError as error:
+            raise json.JSONDecodeError(str(error), "", 0) from error
+
+
+class _JSONRoute(APIRoute):
+    """A route that takes JSON and says so when it is sent anything else."""
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        # FastAPI types the return as a Coroutine; an async function is one.
+        answer = super().get_route_handler()
+        takes_body = self.body_field is not None
+
+        async def handler(request: Request) -> Response:
+            if takes_body:
+                media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+                if media_type != "application/json" and not media_type.endswith("+json"):
+                    raise HTTPException(415, "El cuerpo tiene que ser JSON: envía «Content-Type: application/json».")
+                request = _JSONRequest(request.scope, request.receive)
+            return await answer(request)
+
+        return handler
+
+
+_REFUSALS = {
+    404: "Esta ruta no existe: en /docs están todas.",
+    405: "Esta ruta existe, pero no con este método: en /docs está cuál.",
+}
+_NO_MODEL: dict[int | str, dict[str, Any]] = {
+    503: {"model": Detalle, "description": "No hay ningún modelo cargado; se vuelve a intentar solo."}
+}
+_BODY_ERRORS: dict[int | str, dict[str, Any]] = {
+    413: {"model": Detalle, "description": "Más de 1.000 viviendas, o un cuerpo de más de 6 MB."},
+    415: {"model": Detalle, "description": "El cuerpo no se anuncia como `application/json`."},
+    422: {"model": DetalleDeCampos, "description": "Algún campo está mal; dice cuál y qué hay que corregir."},
+    **_NO_MODEL,
+}
+
+
+def create_app(source: Source, cors_origins: tuple[str, ...] = ()) -> FastAPI:
+    """The application around a source of models. Reads no environment; its only I/O is to find its own files."""
+    app = FastAPI(
+        title="Precio Madrid",
+        summary="Cuánto pediría el mercado por una vivienda en Madrid.",
+        description=_DESCRIPTION,
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # a redirect would lose the gateway's stage
+        # Relative to openapi.json, so that «Try it out» works behind a stage and behind a custom domain.
+        servers=[{"url": "."}],
+        telemetry={"tracing": False, "metrics": False},
+    )
+    app.router.route_class = _JSONRoute
+    app.add_middleware(Surroundings)
+    if cors_origins:
+        from fastapi.middleware.cors import CORSMiddleware  # noqa: PLC0415  # most functions serve one origin
+
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=cors_origins,
+            allow_headers=["content-type", "x-api-key"],
+            max_age=600,
+        )
+    _add_errors(app)
+    _add_pages(app)
+
+    @app.get("/", response_model=Saludo, tags=["servicio"], summary="Saludo")
+    async def hello() -> Response:
+        """El saludo del tutorial."""
+        return _json({"Hola": "Mundo"})
+
+    @app.post(
+        "/predecir",
+        response_model=Prediccion,
+        responses=_BODY_ERRORS,
+        tags=["precios"],
+        summary="Precio de una vivienda",
+    )
+    async def predict(vivienda: Formulario) -> Response:
+        """El precio estimado de una vivienda, con su intervalo y sus avisos."""
+        model = source.current.model
+        (estimate,) = model.price([vivienda.home()])
+        return _json(_wire(estimate) | {"timestamp": time(), "modelo": model.version})
+
+    @app.post(
+        "/predecir/lote",
+        response_model=Predicciones,
+        responses=_BODY_ERRORS,
+        tags=["precios"],
+        summary="Precio de varias",
+    )
+    async def predict_many(lote: Lote) -> Response:
+        """De 1 a 1.000 viviendas; los precios vuelven en el mismo orden y los pone un único modelo."""
+        model = source.current.model
+        estimates = model.price([vivienda.home() for vivienda in lote.viviendas])
+        return _json({"predicciones": list(map(_wire, estimates)), "modelo": model.version, "timestamp": time()})
+
+    @app.post(
+        "/evaluar",
+        response_model=Evaluacion,
+        responses=_BODY_ERRORS,
+        tags=["modelo"],
+        summary="Error en viviendas propias",
+    )
+    async def evaluate(lote: LoteConPrecio) -> Response:
+        """Compara los precios del modelo con precios reales. Euros para los errores, tanto por uno para lo demás."""
+        model = source.current.model
+        estimates = model.price([vivienda.home() for vivienda in lote.viviendas])
+        intervals = [(e.intervalo.inferior, e.intervalo.superior) for e in estimates if e.intervalo]
+        figures = accuracy(
+            [vivienda.precio for vivienda in lote.viviendas],
+            [estimate.precio for estimate in estimates],
+            intervals or None,
+        )
+        return _json(figures._asdict() | {"modelo": model.version})
+
+    @app.get(
+        "/modelo",
+        response_model=FichaDelModelo,
+        responses=_NO_MODEL,
+        tags=["modelo"],
+        summary="Ficha del modelo",
+    )
+    async def describe() -> Response:
+        """Qué modelo se sirve, de dónde ha salido, con qué se entrenó y cuánto se equivoca."""
+        model, origin = (served := source.current).model, served.origin
+        return _json(model.card() | {"origen": origin})
+
+    @app.get("/salud", response_model=Salud, responses=_NO_MODEL, tags=["servicio"], summary="Estado")
+    async def health() -> Response:
+        """200 cuando hay un modelo cargado."""
+        served = source.current
+        return _json({"estado": "ok", "modelo": served.model.version, "origen": served.origin})
+
+    return app
+
+
+def _wire(estimate: Estimate) -> dict[str, Any]:
+    return {
+        "precio": estimate.precio,
+        "intervalo": estimate.intervalo and estimate.intervalo._asdict(),
+        "avisos": [warning._asdict() for warning in estimate.avisos],
+    }
+
+
+def _json(content: dict[str, Any], status: int = 200) -> Response:
+    # What goes out was made here, so validating it against its own schema again would be time for nothing;
+    # tests hold every answer against the OpenAPI schema.
+    return Response(to_json(content), status, media_type="application/json")
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        problems = error.errors()
+        if any(problem["type"] == "too_long" for problem in problems):
+            return _json({"detail": mend(problems[0])["msg"]}, 413)
+        return _json({"detail": list(map(mend, problems))}, 422)
+
+    @app.exception_handler(HTTPException)
+    @app.exception_handler(404)
+    @app.exception_handler(405)
+    async def refused(_: Request, error: HTTPException) -> Response:
+        response = _json({"detail": _REFUSALS.get(error.status_code, error.detail)}, error.status_code)
+        response.headers.update(error.headers or {})
+        return response
+
+    @app.exception_handler(ModelUnavailable)
+    async def unavailable(_: Request, error: ModelUnavailable) -> Response:
+        return _json({"detail": str(error)}, 503)
+
+
+def _add_pages(app: FastAPI) -> None:
+    """`/docs` and `/redoc` from files of this image: they work with no network, and behind any path prefix."""
+    offline = find_spec("fastapi_offline")
+    if offline is None or not offline.submodule_search_locations:
+        raise RuntimeError("fastapi-offline isn't installed: install requirements/run.txt")
+    assets = Path(offline.submodule_search_locations[0]) / "static"
+    app.mount("/estaticos/docs", StaticFiles(directory=assets))
+    app.mount("/estaticos", StaticFiles(directory=_WEB / "estaticos"))
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> FileResponse:
+        return FileResponse(_WEB / "docs.html", headers=_DOCS_POLICY)
+
+    @app.get("/redoc", include_in_schema=False)
+    async def redoc() -> FileResponse:
+        return FileResponse(_WEB / "redoc.html", headers=_DOCS_POLICY)

@@ -1,0 +1,63 @@
+"""What happens around every request: a request id, one log line, security headers, and a 500 that tells nothing."""
+
+import logging
+from time import perf_counter
+from uuid import uuid4
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_log = logging.getLogger("precio_madrid")
+
+_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cache-control": "no-store",
+}
+
+
+class Surroundings:
+    """ASGI middleware; the outermost but CORS.
+
+    A failure becomes the response here and not in Starlette's own handler, which raises it again after
+    answering: behind Mangum that would log every traceback twice.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; add to what comes back."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        context = scope.get("aws.context")
+        request_id = context.aws_request_id if context else uuid4().hex
+        began = perf_counter()
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_headers)
+        except Exception:
+            _log.exception("request failed", extra={"request_id": request_id, "path": scope["path"]})
+            if status:
+                raise  # too late for another answer
+            await _answer_500(send_with_headers, request_id)
+        _log.info("%s %s %d %.1f ms", scope["method"], scope["path"], status, (perf_counter() - began) * 1e3)
+
+
+async def _answer_500(send: Send, request_id: str) -> None:
+    body = f'{{"detail":"Algo ha fallado al responder. Si lo comunicas, indica la petición {request_id}."}}'
+    await send({"type": "http.response.start", "status": 500, "headers": [(b"content-type", b"application/json")]})
+    await send({"type": "http.response.body", "body": body.encode()})

@@ -1,0 +1,143 @@
+"""A trained model, ready to price: artifact -> price, interval and warnings.
+
+It knows neither HTTP nor AWS. A model never changes once loaded, so one answer can't mix two of them.
+"""
+
+import hashlib
+from array import array
+from collections.abc import Sequence
+from itertools import chain
+from math import exp
+from typing import Any, NamedTuple, Self
+
+from app import artifact
+from app.errors import ArtifactError
+from app.features import FIELDS, NAMES, Home, features
+from app.forest import COMPILED, Forest
+
+SCHEMA = "madrid-price/1"
+VERSION_DIGITS = 12
+
+
+class Interval(NamedTuple):
+    """Euro bounds that hold the asking price of a home with probability `confianza`."""
+
+    inferior: float
+    superior: float
+    confianza: float
+
+
+class Caution(NamedTuple):
+    """What is odd about a home, and what that means for its price (Spanish: people read it)."""
+
+    campo: str
+    mensaje: str
+
+
+class Estimate(NamedTuple):
+    """The price of one home in euro, to the cent."""
+
+    precio: float
+    intervalo: Interval | None
+    avisos: list[Caution]
+
+
+class Model:
+    """The served model. Build it with `Model.load`."""
+
+    core = "compilado" if COMPILED else "python"
+
+    def __init__(self, version: str, metadata: dict[str, Any], forest: Forest) -> None:
+        self.version = version
+        self.metadata = metadata
+        self._forest = forest
+        self._ranges: dict[str, list[float]] = metadata["ranges"]
+        self._calibration: dict[str, float] | None = metadata.get("interval")
+
+    @classmethod
+    def load(cls, data: bytes, *, replay: bool = True) -> Self:
+        """Read an artifact, check it and replay its golden rows. Training alone loads without the replay.
+
+        Raises:
+            ArtifactError: the file is damaged, foreign or of another schema, or doesn't price as it did when
+                it was trained.
+        """
+        content = artifact.read(data)
+        metadata = content.metadata
+        if metadata.get("schema") != SCHEMA or metadata.get("features") != list(NAMES):
+            raise ArtifactError(
+                f"The model has schema {metadata.get('schema')!r}; this version serves {SCHEMA!r} "
+                "with its own features. Train it again with this version."
+            )
+        try:
+            forest = content.forest(metadata["ensembles"][0], len(NAMES))
+            model = cls(version_of(data), metadata, forest)
+            golden = [(_home(row["vivienda"]), row["precio"]) for row in metadata["golden"]]
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise ArtifactError(f"The model's description is incomplete: {error!r}.") from error
+        if replay:
+            model._replay(golden)
+        return model
+
+    def card(self) -> dict[str, Any]:
+        """What is known about this model, in the contract's words."""
+        return {
+            "version": self.version,
+            "nucleo": self.core,
+            "arboles": self._forest.n_trees,
+            "entrenamiento": self.metadata["evaluation"],
+            "rangos": self._ranges,
+            "datos": self.metadata["data"],
+            "versiones": self.metadata["versions"],
+        }
+
+    def _replay(self, golden: list[tuple[Home, float]]) -> None:
+        prices = [estimate.precio for estimate in self.price([home for home, _ in golden])]
+        if not golden or prices != [price for _, price in golden]:
+            raise ArtifactError("The model doesn't price its golden rows as it did when it was trained.")
+
+    def log_prices(self, homes: Sequence[Home]) -> "array[float]":
+        """The forest's own answer, log euro: what scikit-learn's `predict` gives, bit for bit."""
+        return self._forest.predict(_rows(homes), len(homes))
+
+    def price(self, homes: Sequence[Home]) -> list[Estimate]:
+        """Price homes, in their order."""
+        means, spreads = self._forest.predict_spread(_rows(homes), len(homes))
+        return [
+            Estimate(round(exp(mean), 2), self._interval(mean, spread), self._warnings(home))
+            for home, mean, spread in zip(homes, means, spreads, strict=True)
+        ]
+
+    def _interval(self, mean: float, spread: float) -> Interval | None:
+        if self._calibration is None:
+            return None
+        reach = self._calibration["factor"] * (spread + self._calibration["floor"])
+        return Interval(round(exp(mean - reach), 2), round(exp(mean + reach), 2), self._calibration["confianza"])
+
+    def _warnings(self, home: Home) -> list[Caution]:
+        found = []
+        for field, value in zip(FIELDS, home, strict=True):
+            if value is not None and field in self._ranges:
+                low, high = self._ranges[field]
+                if not low <= value <= high:  # type: ignore[operator]  # ranges name numeric fields only
+                    found.append(
+                        Caution(
+                            field,
+                            f"Las viviendas de las que aprendió el modelo van de {low:g} a {high:g}: "
+                            "el precio es una extrapolación.",
+                        )
+                    )
+        return found
+
+
+def version_of(data: bytes) -> str:
+    """The version of an artifact: the first digits of its SHA-256."""
+    return hashlib.sha256(data).hexdigest()[:VERSION_DIGITS]
+
+
+def _rows(homes: Sequence[Home]) -> "array[float]":
+    return array("d", chain.from_iterable(map(features, homes)))
+
+
+def _home(fields: dict[str, Any]) -> Home:
+    return tuple(fields[name] for name in FIELDS)

@@ -1,0 +1,36 @@
+"""The composition root: environment -> model source -> application -> Lambda handler.
+
+On Lambda this module is imported once per execution environment, in INIT: the model is loaded here, before the
+first request. `uvicorn lambda_handler:app` serves the same application anywhere else.
+"""
+
+from typing import Any
+
+from mangum import Mangum
+
+from app.api import create_app
+from app.settings import Settings
+from app.store import ModelSource
+
+settings = Settings.from_environment()
+source = ModelSource(settings)
+source.load()
+app = create_app(source, settings.cors_origins)
+_adapter = Mangum(app, lifespan="off", api_gateway_base_path=settings.api_root_path or "/")
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Answer one API Gateway (REST or HTTP API) or function URL event."""
+    source.refresh()
+    return _adapter(_without_stage(event), context)
+
+
+def _without_stage(event: dict[str, Any]) -> dict[str, Any]:
+    """HTTP APIs put their stage in front of the path; REST APIs and function URLs don't."""
+    context = event.get("requestContext", {})
+    prefix = f"/{context.get('stage')}"
+    path = context.get("http", {}).get("path", "")
+    if not path.startswith(f"{prefix}/"):
+        return event
+    http = context["http"] | {"path": path.removeprefix(prefix)}
+    return event | {"requestContext": context | {"http": http}}

@@ -1,0 +1,292 @@
+"""The contract, through HTTP requests to the application around a small model."""
+
+import json
+import math
+from typing import Any, NamedTuple
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.api import create_app
+from app.errors import ModelUnavailable
+from app.model import Model
+
+
+class Served(NamedTuple):
+    model: Model
+    origin: str
+
+
+class FixedSource:
+    """A source that always gives the same model, or none."""
+
+    def __init__(self, model: Model | None) -> None:
+        self._model = model
+
+    @property
+    def current(self) -> Served:
+        if self._model is None:
+            raise ModelUnavailable("No hay ningún modelo cargado.")
+        return Served(self._model, "embedded")
+
+
+@pytest.fixture(scope="module")
+def client(small_model: Model) -> TestClient:
+    return TestClient(create_app(FixedSource(small_model)))
+
+
+def post(client: TestClient, path: str, body: str) -> Any:
+    return client.post(path, content=body.encode(), headers={"content-type": "application/json"})
+
+
+def test_the_root_greets_as_the_tutorial_does(client: TestClient) -> None:
+    assert client.get("/").json() == {"Hola": "Mundo"}
+
+
+def test_a_home_gets_a_price_its_interval_and_the_version_that_priced_it(
+    client: TestClient, small_model: Model, home: dict[str, Any]
+) -> None:
+    answer = client.post("/predecir", json=home)
+
+    assert answer.status_code == 200
+    priced = answer.json()
+    assert list(priced) == ["precio", "intervalo", "avisos", "timestamp", "modelo"]
+    assert priced["intervalo"]["inferior"] < priced["precio"] < priced["intervalo"]["superior"]
+    assert priced["intervalo"]["confianza"] == 0.9
+    assert priced["modelo"] == small_model.version
+
+
+def test_a_model_without_calibration_gives_no_interval(trained: Any, home: dict[str, Any]) -> None:
+    model = Model.load(trained.data)
+    model = Model(model.version, model.metadata | {"interval": None}, model._forest)
+
+    answer = TestClient(create_app(FixedSource(model))).post("/predecir", json=home)
+
+    assert answer.json()["intervalo"] is None
+
+
+def test_unknown_and_left_out_optional_fields_mean_the_same(client: TestClient, home: dict[str, Any]) -> None:
+    optional = ("antiguedad", "superficie_util", "condicion")
+    unknown = home | dict.fromkeys(optional)
+    left_out = {name: value for name, value in home.items() if name not in optional}
+
+    assert (
+        client.post("/predecir", json=unknown).json()["precio"]
+        == client.post("/predecir", json=left_out).json()["precio"]
+    )
+
+
+@pytest.mark.parametrize("name", ["banos", "ban\u0303os"])
+def test_other_spellings_of_baños_are_the_same_field(client: TestClient, home: dict[str, Any], name: str) -> None:
+    spelt = {name if field == "baños" else field: value for field, value in home.items()}
+
+    assert client.post("/predecir", json=spelt).json()["precio"] == client.post("/predecir", json=home).json()["precio"]
+
+
+def test_a_batch_is_priced_in_order_and_like_single_homes(client: TestClient, home: dict[str, Any]) -> None:
+    homes = [home | {"surface": surface} for surface in (200, 40, 96)]
+
+    batch = client.post("/predecir/lote", json={"viviendas": homes}).json()
+
+    singles = [client.post("/predecir", json=one).json()["precio"] for one in homes]
+    assert [one["precio"] for one in batch["predicciones"]] == singles
+    assert list(batch) == ["predicciones", "modelo", "timestamp"]
+
+
+def test_a_thousand_homes_fit_and_one_more_does_not(client: TestClient, home: dict[str, Any]) -> None:
+    assert client.post("/predecir/lote", json={"viviendas": [home] * 1000}).status_code == 200
+    refused = client.post("/predecir/lote", json={"viviendas": [home] * 1001})
+    assert refused.status_code == 413
+    assert "1000" in refused.json()["detail"]
+
+
+def test_evaluation_measures_the_distance_to_real_prices(client: TestClient, home: dict[str, Any]) -> None:
+    homes = [home, home | {"surface": 150}]
+    prices = [one["precio"] for one in client.post("/predecir/lote", json={"viviendas": homes}).json()["predicciones"]]
+
+    off_by = [
+        one | {"precio": price * factor} for one, price, factor in zip(homes, prices, (1 / 1.05, 1 / 1.15), strict=True)
+    ]
+    figures = client.post("/evaluar", json={"viviendas": off_by}).json()
+
+    errors = [prices[0] - prices[0] / 1.05, prices[1] - prices[1] / 1.15]
+    assert figures["n"] == 2
+    assert figures["mae"] == pytest.approx(sum(errors) / 2)
+    assert figures["rmse"] == pytest.approx(math.sqrt(sum(error**2 for error in errors) / 2))
+    assert figures["mape"] == pytest.approx(0.10)
+    assert figures["medape"] == pytest.approx(0.10)
+    assert (figures["dentro_10"], figures["dentro_20"]) == (0.5, 1.0)
+
+
+def test_evaluation_of_equal_prices_has_no_r2(client: TestClient, home: dict[str, Any]) -> None:
+    answer = client.post("/evaluar", json={"viviendas": [home | {"precio": 100_000}] * 2})
+
+    assert answer.json()["r2"] is None
+
+
+def test_health_and_card_name_the_model_and_its_origin(client: TestClient, small_model: Model) -> None:
+    assert client.get("/salud").json() == {"estado": "ok", "modelo": small_model.version, "origen": "embedded"}
+    card = client.get("/modelo").json()
+    assert (card["version"], card["origen"], card["datos"]["año"]) == (small_model.version, "embedded", 2020)
+    assert card["rangos"]["surface"][0] >= 30
+    assert card["entrenamiento"]["todas"]["n"] == 600
+
+
+def test_without_a_model_every_price_is_a_clean_503(home: dict[str, Any]) -> None:
+    client = TestClient(create_app(FixedSource(None)))
+
+    for answer in (client.post("/predecir", json=home), client.get("/salud"), client.get("/modelo")):
+        assert answer.status_code == 503
+        assert answer.json() == {"detail": "No hay ningún modelo cargado."}
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "kind"),
+    [
+        ({"surface": None}, "surface", "float_type"),
+        ({"surface": "96"}, "surface", "float_type"),
+        ({"surface": True}, "surface", "float_type"),
+        ({"surface": 0}, "surface", "greater_than"),
+        ({"surface": -5}, "surface", "greater_than"),
+        ({"superficie_util": 0}, "superficie_util", "greater_than"),
+        ({"baños": 2.5}, "baños", "int_type"),
+        ({"baños": -1}, "baños", "greater_than_equal"),
+        ({"baños": 10**400}, "baños", "less_than_equal"),
+        ({"habitaciones": "3"}, "habitaciones", "int_type"),
+        ({"jardin": 1}, "jardin", "bool_type"),
+        ({"ascensor": "true"}, "ascensor", "bool_type"),
+        ({"antiguedad": -1}, "antiguedad", "greater_than_equal"),
+        ({"latitud": 90.1}, "latitud", "less_than_equal"),
+        ({"longitud": -180.1}, "longitud", "greater_than_equal"),
+        ({"condicion": "Como nueva"}, "condicion", "enum"),
+        ({"acensor": True}, "acensor", "extra_forbidden"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name_and_never_echoed(
+    client: TestClient, home: dict[str, Any], change: dict[str, Any], field: str, kind: str
+) -> None:
+    answer = client.post("/predecir", json=home | change)
+
+    assert answer.status_code == 422
+    (problem,) = answer.json()["detail"]
+    assert (problem["loc"], problem["type"]) == (["body", field], kind)
+    assert set(problem) == {"loc", "msg", "type"}
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_what_is_no_finite_number_is_refused(client: TestClient, home: dict[str, Any], number: str) -> None:
+    answer = post(client, "/predecir", json.dumps(home).replace("96", number))
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["type"] == "finite_number"
+
+
+def test_a_missing_field_is_named(client: TestClient, home: dict[str, Any]) -> None:
+    del home["surface"]
+
+    answer = client.post("/predecir", json=home)
+
+    assert answer.json()["detail"] == [
+        {"loc": ["body", "surface"], "msg": "Falta, y es obligatorio.", "type": "missing"}
+    ]
+
+
+def test_a_bad_home_in_a_batch_is_named_by_its_index(client: TestClient, home: dict[str, Any]) -> None:
+    answer = client.post("/predecir/lote", json={"viviendas": [home, home | {"surface": 0}]})
+
+    assert answer.json()["detail"][0]["loc"] == ["body", "viviendas", 1, "surface"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", "{", "null", "[]", '"casa"', "{}}", "\ufeff{}", "[" * 100_000, '{"latitud": "\\ud800"}', "'"],
+    ids=["empty", "cut", "null", "list", "text", "trailing", "bom", "depth bomb", "surrogate", "quote"],
+)
+def test_a_body_that_is_no_home_is_refused_with_a_reason(client: TestClient, body: str) -> None:
+    answer = post(client, "/predecir", body)
+
+    assert answer.status_code == 422
+    assert all(problem["msg"] for problem in answer.json()["detail"])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_a_body_in_another_encoding_is_refused(client: TestClient, home: dict[str, Any], encoding: str) -> None:
+    body = json.dumps(home, ensure_ascii=False).encode(encoding)
+
+    answer = client.post("/predecir", content=body, headers={"content-type": "application/json"})
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["type"] == "json_invalid"
+
+
+@pytest.mark.parametrize("media_type", [None, "text/plain", "application/x-www-form-urlencoded", "application/xml"])
+def test_another_content_type_is_refused(client: TestClient, home: dict[str, Any], media_type: str | None) -> None:
+    headers = {"content-type": media_type} if media_type else {}
+
+    answer = client.post("/predecir", content=json.dumps(home).encode(), headers=headers)
+
+    assert answer.status_code == 415
+    assert "application/json" in answer.json()["detail"]
+
+
+def test_a_content_type_may_carry_a_charset(client: TestClient, home: dict[str, Any]) -> None:
+    headers = {"content-type": "application/json; charset=utf-8"}
+
+    assert client.post("/predecir", content=json.dumps(home).encode(), headers=headers).status_code == 200
+
+
+def test_a_body_over_the_limit_is_refused(client: TestClient) -> None:
+    answer = post(client, "/predecir", " " * (6 * 1024 * 1024 + 1))
+
+    assert answer.status_code == 413
+    assert "6 MB" in answer.json()["detail"]
+
+
+def test_a_failure_answers_500_with_the_request_id_and_nothing_else(
+    small_model: Model, home: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: Any) -> None:
+        raise RuntimeError("a detail that is nobody's business")
+
+    monkeypatch.setattr(small_model, "price", fail)
+
+    answer = TestClient(create_app(FixedSource(small_model))).post("/predecir", json=home)
+
+    assert answer.status_code == 500
+    assert list(answer.json()) == ["detail"]
+    assert answer.headers["x-request-id"] in answer.json()["detail"]
+    assert "business" not in answer.text
+    assert "business" in caplog.text
+
+
+def test_unknown_routes_and_methods_say_where_to_look(client: TestClient) -> None:
+    assert client.get("/precios").json() == {"detail": "Esta ruta no existe: en /docs están todas."}
+    answer = client.get("/predecir")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_the_documentation_loads_nothing_from_elsewhere(client: TestClient, page: str) -> None:
+    answer = client.get(page)
+
+    assert answer.status_code == 200
+    assert "//" not in answer.text.replace("<!doctype html>", "")
+    for asset in [part.split('"')[0] for part in answer.text.split('src="')[1:] + answer.text.split('href="')[1:]]:
+        assert client.get(f"/{asset}").status_code == 200
+
+
+def test_every_field_is_documented_with_its_limits(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+
+    fields = document["components"]["schemas"]["Formulario"]["properties"]
+    assert all(field["description"] for field in fields.values())
+    assert list(fields)[:4] == ["latitud", "longitud", "surface", "baños"]
+    assert document["servers"] == [{"url": "."}]
+
+
+def test_answers_carry_security_headers(client: TestClient) -> None:
+    headers = client.get("/salud").headers
+
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert headers["cache-control"] == "no-store"

@@ -1,0 +1,82 @@
+"""`python -m training`: the data scientist's command line."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from app.errors import PricingError
+from training import artifact
+from training.data import read
+from training.evaluate import FOLDS
+from training.fit import Options
+from training.recipe import STEPS, train
+
+cli = typer.Typer(
+    help="Train, publish and roll back the price model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(stderr=True)
+
+
+@cli.callback()
+def main() -> None:
+    """Keep `fit` a subcommand even while it is the only one."""
+
+
+@cli.command("fit")
+def fit_command(
+    data: Annotated[Path, typer.Option(help="Listings: CSV or Parquet with the contract's columns and `precio`.")],
+    out: Annotated[Path, typer.Option(help="Where to write the model.")],
+    year: Annotated[int, typer.Option(help="The year the prices are of.")] = 2023,
+    source: Annotated[str, typer.Option(help="Where the listings come from, for the model's card.")] = "",
+) -> None:
+    """Fit, cross-validate, verify against scikit-learn and write a model."""
+    listings = read(data)
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("cross-validation and fit", total=STEPS)
+        trained = train(listings, Options(), year=year, source=source, advance=lambda: progress.advance(task))
+    artifact.write(out, trained.data)
+    show(trained.evaluation)
+    print(json.dumps(trained.evaluation, ensure_ascii=False, indent=2))
+    console.print(f"wrote {out}: version {trained.version}, {len(trained.data) / 1e6:.1f} MB")
+
+
+def show(evaluation: dict[str, dict[str, Any]]) -> None:
+    """Print the evaluation as a table."""
+    table = Table(title=f"{FOLDS}-fold by cell of about 100 m")
+    for heading in (
+        "segment",
+        "n",
+        "MAE €",
+        "median error",
+        "within 10 %",
+        "within 20 %",
+        "coverage",
+        "width",
+    ):
+        table.add_column(heading, justify="left" if heading == "segment" else "right", no_wrap=heading == "segment")
+    for name, f in evaluation.items():
+        table.add_row(
+            name,
+            f"{f['n']:,}",
+            f"{f['mae']:,.0f}",
+            *(f"{f[key]:.1%}" for key in ("medape", "dentro_10", "dentro_20", "cobertura")),
+            f"{f['ancho_mediano']:.2f}",
+        )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    try:
+        cli(standalone_mode=True)
+    except PricingError as error:
+        console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        sys.exit(1)

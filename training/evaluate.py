@@ -1,0 +1,103 @@
+"""How good a recipe is on homes it hasn't seen: cross-validation by place, overall and by segment.
+
+Homes share buildings, so a random split would let a model recognise a neighbour. Folds hold whole cells of about
+100 m (both coordinates rounded to three decimals).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from app.accuracy import accuracy
+from training.data import Listings
+from training.fit import Floats, Options, fit
+
+FOLDS = 5
+CONFIDENCE = 0.9
+SPREAD_FLOOR = 0.05
+"""Added to the spread of the trees (log price), so that trees which agree by chance don't promise too much."""
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Predictions for every listing by a model that had not seen its cell. Log prices; one row per listing."""
+
+    mean: Floats
+    spread: Floats
+    fold: npt.NDArray[np.int64]
+
+
+def folds_by_cell(listings: Listings, seed: int) -> npt.NDArray[np.int64]:
+    """The fold of each listing: cells are shuffled, then dealt out."""
+    cells = np.array([(round(home[0], 3), round(home[1], 3)) for home in listings.homes])
+    unique, cell = np.unique(cells, axis=0, return_inverse=True)
+    order = np.random.default_rng(seed).permutation(len(unique))
+    return (order % FOLDS)[cell]
+
+
+def cross_validate(listings: Listings, options: Options, advance: Callable[[], None]) -> OutOfFold:
+    """Predict every listing out of fold. `advance` is called after each of the `FOLDS` folds."""
+    fold = folds_by_cell(listings, options.seed)
+    mean, spread = np.empty(len(listings)), np.empty(len(listings))
+    for k in range(FOLDS):
+        held_out = np.flatnonzero(fold == k)
+        fitted = fit(listings.take(np.flatnonzero(fold != k)), options)
+        mean[held_out], spread[held_out] = fitted.predict(listings.take(held_out).homes)
+        advance()
+    return OutOfFold(mean, spread, fold)
+
+
+def calibrate(log_prices: Floats, mean: Floats, spread: Floats) -> dict[str, float]:
+    """A conformal interval scaled by the spread of the trees.
+
+    The factor is the finite-sample quantile of |error| / (spread + floor) out of fold: Lei et al., Distribution-Free
+    Predictive Inference for Regression (2018), section 5.2.
+    """
+    scores = np.abs(log_prices - mean) / (spread + SPREAD_FLOOR)
+    level = min(1.0, np.ceil((len(scores) + 1) * CONFIDENCE) / len(scores))
+    factor = float(np.quantile(scores, level, method="higher"))
+    return {"confianza": CONFIDENCE, "factor": factor, "floor": SPREAD_FLOOR}
+
+
+def report(listings: Listings, predicted: OutOfFold) -> dict[str, dict[str, Any]]:
+    """Accuracy by segment. Interval coverage is honest too: each fold is calibrated on the others."""
+    low, high = np.empty(len(listings)), np.empty(len(listings))
+    logs = np.log(listings.prices)
+    for k in range(FOLDS):
+        inside, outside = predicted.fold == k, predicted.fold != k
+        c = calibrate(logs[outside], predicted.mean[outside], predicted.spread[outside])
+        reach = c["factor"] * (predicted.spread[inside] + c["floor"])
+        low[inside] = np.exp(predicted.mean[inside] - reach)
+        high[inside] = np.exp(predicted.mean[inside] + reach)
+    guess = np.exp(predicted.mean)
+    width = (high - low) / guess
+    result: dict[str, dict[str, Any]] = {}
+    for name, rows in segments(listings):
+        figures = accuracy(
+            listings.prices[rows].tolist(),
+            guess[rows].tolist(),
+            list(zip(low[rows].tolist(), high[rows].tolist(), strict=True)),
+        )
+        result[name] = figures._asdict() | {"ancho_mediano": float(np.median(width[rows]))}
+    return result
+
+
+def segments(listings: Listings) -> Iterator[tuple[str, npt.NDArray[np.int64]]]:
+    """Name and row positions of every segment that isn't empty."""
+    complete = np.array([None not in home for home in listings.homes])
+    masks = {"todas": np.ones(len(listings), bool), "completas": complete, "incompletas": ~complete}
+    if "municipio" in listings.extra:
+        capital = (listings.extra["municipio"] == "Madrid Capital").to_numpy()
+        masks |= {"capital": capital, "fuera de la capital": ~capital}
+    quintile = np.searchsorted(np.quantile(listings.prices, [0.2, 0.4, 0.6, 0.8]), listings.prices)
+    masks |= {f"quintil de precio {q + 1}": quintile == q for q in range(5)}
+    if "tipo" in listings.extra:
+        kind = listings.extra["tipo"].to_numpy()
+        masks |= {f"tipo {name}": kind == name for name in sorted(set(kind)) if name}
+    for name, mask in masks.items():
+        rows = np.flatnonzero(mask)
+        if len(rows):
+            yield name, rows

@@ -1,0 +1,136 @@
+"""Listings -> a model file: cross-validate, calibrate, fit, verify against scikit-learn, describe."""
+
+import platform
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import sklearn
+
+from app.errors import ArtifactError
+from app.features import FIELDS, NAMES, Home
+from app.model import SCHEMA, Model
+from training import artifact
+from training.data import Listings
+from training.evaluate import FOLDS, calibrate, cross_validate, report
+from training.fit import Fitted, Options, fit, matrix
+
+STEPS = FOLDS + 1
+GOLDEN_ROWS = 8
+_FLAGS_AND_NAMES = ("jardin", "ascensor", "garaje", "condicion")
+
+
+class Trained(NamedTuple):
+    """An artifact that has been loaded once and found right."""
+
+    data: bytes
+    version: str
+    evaluation: dict[str, dict[str, Any]]
+
+
+def train(
+    listings: Listings,
+    options: Options,
+    *,
+    year: int,
+    source: str,
+    advance: Callable[[], None] = lambda: None,
+) -> Trained:
+    """Make a model from listings. `advance` is called `STEPS` times on the way.
+
+    Raises:
+        ArtifactError: the served kernel doesn't give scikit-learn's own float64s back; nothing may be published.
+    """
+    predicted = cross_validate(listings, options, advance)
+    fitted = fit(listings, options)
+    evaluation = report(listings, predicted)
+    metadata: dict[str, Any] = {
+        "schema": SCHEMA,
+        "features": list(NAMES),
+        "target": "log_precio",
+        "ensembles": [{"name": "forest", "weight": 1.0} | artifact.summation(fitted.forest)],
+        "interval": calibrate(np.log(listings.prices), predicted.mean, predicted.spread),
+        "ranges": ranges(listings.homes),
+        "reference": reference(listings.homes),
+        "evaluation": evaluation,
+        "data": {
+            "filas": len(listings),
+            "año": year,
+            "fuente": source,
+            "precio": "precio de oferta en euros; no es una tasación ni un precio de venta",
+        },
+        "versions": {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "scikit-learn": sklearn.__version__,
+        },
+        "golden": [],
+    }
+    tensors = artifact.tensors(fitted.forest, "forest")
+    # Without golden rows the artifact can't be served, only asked: by this function, to learn what they price.
+    unproven = Model.load(artifact.serialize(tensors, metadata), replay=False)
+    metadata["verified"] = {"scikit-learn": sklearn.__version__, "rows": _verify(unproven, fitted, listings)}
+    golden = golden_homes(metadata["ranges"], options.seed)
+    metadata["golden"] = [
+        {"vivienda": dict(zip(FIELDS, home, strict=True)), "precio": estimate.precio}
+        for home, estimate in zip(golden, unproven.price(golden), strict=True)
+    ]
+    data = artifact.serialize(tensors, metadata)
+    version = Model.load(data).version
+    advance()
+    return Trained(data, version, evaluation)
+
+
+def _verify(model: Model, fitted: Fitted, listings: Listings) -> int:
+    """Hold the served kernel against scikit-learn, bit for bit, on every listing; return how many there were."""
+    served = np.array(model.log_prices(listings.homes))
+    if served.tobytes() != fitted.forest.predict(matrix(listings.homes)).tobytes():
+        raise ArtifactError("The kernel and scikit-learn disagree about this forest; it must not be served.")
+    return len(listings)
+
+
+def golden_homes(ranges: dict[str, list[float]], seed: int) -> list[Home]:
+    """Made-up homes within the trained ranges, every other one with its optional fields unknown."""
+    rng = np.random.default_rng(seed)
+    homes: list[Home] = []
+    for i in range(GOLDEN_ROWS):
+        number = {name: round(float(rng.uniform(bounds[0], bounds[1])), 4) for name, bounds in ranges.items()}
+        known = i % 2 == 0
+        homes.append(
+            (
+                number["latitud"],
+                number["longitud"],
+                number["surface"],
+                round(number["baños"]),
+                round(number["habitaciones"]),
+                bool(rng.integers(2)),
+                number.get("antiguedad") if known else None,
+                number.get("superficie_util") if known else None,
+                bool(rng.integers(2)),
+                bool(rng.integers(2)),
+                "En buen estado" if known else None,
+            )
+        )
+    return homes
+
+
+def ranges(homes: list[Home]) -> dict[str, list[float]]:
+    """The least and the greatest value of every numeric field."""
+    found = {}
+    for name, column in zip(FIELDS, zip(*homes, strict=True), strict=True):
+        known = [value for value in column if value is not None]
+        if name not in _FLAGS_AND_NAMES and known:
+            found[name] = [float(min(known)), float(max(known))]
+    return found
+
+
+def reference(homes: list[Home]) -> dict[str, Any]:
+    """The median home: the median of every number, the commonest of every other field."""
+    home: dict[str, Any] = {}
+    for name, column in zip(FIELDS, zip(*homes, strict=True), strict=True):
+        known = [value for value in column if value is not None]
+        if name in _FLAGS_AND_NAMES:
+            home[name] = max(sorted(set(known)), key=known.count) if known else None
+        else:
+            home[name] = float(np.quantile(known, 0.5, method="lower")) if known else None
+    return home
