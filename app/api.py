@@ -8,23 +8,26 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from importlib.util import find_spec
 from pathlib import Path
 from time import time
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
+from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from app.accuracy import accuracy
 from app.errors import ModelUnavailable
+from app.features import FIELDS
 from app.middleware import Surroundings
 from app.model import Estimate, Model
 from app.schemas import (
     Detalle,
     DetalleDeCampos,
     Evaluacion,
+    Explicacion,
     FichaDelModelo,
     Formulario,
     Lote,
@@ -192,6 +195,29 @@ def create_app(source: Source, cors_origins: tuple[str, ...] = ()) -> FastAPI:
         return _json({"predicciones": list(map(_wire, estimates)), "modelo": model.version, "timestamp": time()})
 
     @app.post(
+        "/explicar", response_model=Explicacion, responses=_BODY_ERRORS, tags=["precios"], summary="Por qué ese precio"
+    )
+    async def explain(
+        vivienda: Formulario,
+        referencia: Annotated[
+            str | None,
+            Query(description="Otra vivienda con la que comparar, en JSON. Si falta, la vivienda mediana."),
+        ] = None,
+    ) -> Response:
+        """Lo que aporta cada campo a la diferencia con una vivienda de referencia, en euros."""
+        model = source.current.model
+        other = model.reference if referencia is None else _compared(referencia).home()
+        explanation = model.explain(vivienda.home(), other)
+        return _json(
+            {
+                "precio": explanation.precio,
+                "referencia": {"precio": explanation.referencia, "vivienda": dict(zip(FIELDS, other, strict=True))},
+                "contribuciones": explanation.contribuciones,
+                "modelo": model.version,
+            }
+        )
+
+    @app.post(
         "/evaluar",
         response_model=Evaluacion,
         responses=_BODY_ERRORS,
@@ -229,6 +255,16 @@ def create_app(source: Source, cors_origins: tuple[str, ...] = ()) -> FastAPI:
         return _json({"estado": "ok", "modelo": served.model.version, "origen": served.origin})
 
     return app
+
+
+def _compared(text: str) -> Formulario:
+    try:
+        return Formulario.model_validate_json(text)
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        raise RequestValidationError(
+            [problem | {"loc": ("query", "referencia", *problem["loc"])} for problem in problems]
+        ) from error
 
 
 def _wire(estimate: Estimate) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 
 from app import artifact
 from app.errors import ArtifactError
+from app.explain import contributions
 from app.features import FIELDS, NAMES, Home, features
 from app.forest import COMPILED, Forest
 
@@ -42,6 +43,14 @@ class Estimate(NamedTuple):
     avisos: list[Caution]
 
 
+class Explanation(NamedTuple):
+    """What each player adds to the difference between a home's price and the reference's; all in euro."""
+
+    precio: float
+    referencia: float
+    contribuciones: dict[str, float]
+
+
 class Model:
     """The served model. Build it with `Model.load`."""
 
@@ -51,6 +60,7 @@ class Model:
         self.version = version
         self.metadata = metadata
         self._forest = forest
+        self.reference = _home(metadata["reference"])
         self._ranges: dict[str, list[float]] = metadata["ranges"]
         self._calibration: dict[str, float] | None = metadata.get("interval")
 
@@ -107,6 +117,13 @@ class Model:
             Estimate(round(exp(mean), 2), self._interval(mean, spread), self._warnings(home))
             for home, mean, spread in zip(homes, means, spreads, strict=True)
         ]
+
+    def explain(self, home: Home, reference: Home) -> Explanation:
+        """Say why a home doesn't cost what the reference does. Takes as long as pricing 1,024 homes."""
+        return Explanation(*contributions(self._prices, home, reference))
+
+    def _prices(self, homes: Sequence[Home]) -> list[float]:
+        return list(map(exp, self.log_prices(homes)))
 
     def _interval(self, mean: float, spread: float) -> Interval | None:
         if self._calibration is None:

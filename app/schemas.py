@@ -170,6 +170,24 @@ class Evaluacion(BaseModel):
     modelo: str = Field(description="Versión del modelo evaluado.")
 
 
+class Referencia(BaseModel):
+    """La vivienda con la que se compara."""
+
+    precio: float = Field(description="Su precio estimado, en euros.")
+    vivienda: dict[str, Any] = Field(description="Sus campos.")
+
+
+class Explicacion(BaseModel):
+    """Por qué una vivienda no cuesta lo que la de referencia."""
+
+    precio: float = Field(description="Precio estimado de la vivienda, en euros.")
+    referencia: Referencia
+    contribuciones: dict[str, float] = Field(
+        description="Lo que aporta cada campo, en euros (valor de Shapley). Suman la diferencia entre los dos precios."
+    )
+    modelo: str = Field(description="Versión del modelo que ha puesto los precios.")
+
+
 class Saludo(BaseModel):
     """El saludo del tutorial."""
 
@@ -233,7 +251,7 @@ _MESSAGES = {
     "list_type": "Tiene que ser una lista.",
     "too_short": "La lista está vacía: hace falta al menos una vivienda.",
     "too_long": "Hay más de {max_length} viviendas: repártelas en varias peticiones.",
-    "json_invalid": "El cuerpo no es JSON válido en UTF-8: {error}.",
+    "json_invalid": "No es JSON válido en UTF-8: {error}.",
     "string_unicode": "El texto no es UTF-8 válido.",
 }
 

@@ -290,3 +290,34 @@ def test_answers_carry_security_headers(client: TestClient) -> None:
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
     assert headers["cache-control"] == "no-store"
+
+
+def test_an_explanation_leads_from_the_reference_to_the_price(client: TestClient, home: dict[str, Any]) -> None:
+    answer = client.post("/explicar", json=home).json()
+
+    assert answer["precio"] == client.post("/predecir", json=home).json()["precio"]
+    reference = answer["referencia"]
+    assert reference["precio"] == client.post("/predecir", json=reference["vivienda"]).json()["precio"]
+    assert list(answer["contribuciones"])[:2] == ["ubicacion", "surface"]
+    assert sum(answer["contribuciones"].values()) == pytest.approx(answer["precio"] - reference["precio"], abs=0.01)
+
+
+def test_two_homes_can_be_compared(client: TestClient, home: dict[str, Any]) -> None:
+    other = home | {"surface": 60}
+
+    answer = client.post("/explicar", params={"referencia": json.dumps(other)}, json=home).json()
+
+    assert answer["referencia"] == {
+        "precio": client.post("/predecir", json=other).json()["precio"],
+        "vivienda": other,
+    }
+    changed = {player for player, euro in answer["contribuciones"].items() if euro}
+    assert changed == {"surface"}
+
+
+@pytest.mark.parametrize("reference", ["", "{", "null", "[]", '{"surface": 0}'])
+def test_a_reference_that_is_no_home_is_refused(client: TestClient, home: dict[str, Any], reference: str) -> None:
+    answer = client.post("/explicar", params={"referencia": reference}, json=home)
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"][:2] == ["query", "referencia"]
