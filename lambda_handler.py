@@ -4,23 +4,47 @@ On Lambda this module is imported once per execution environment, in INIT: the m
 first request. `uvicorn lambda_handler:app` serves the same application anywhere else.
 """
 
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from mangum import Mangum
 
+from app import observability
 from app.api import create_app
 from app.settings import Settings
 from app.store import ModelSource
 
 settings = Settings.from_environment()
+observability.configure(settings)
 source = ModelSource(settings)
 source.load()
-app = create_app(source, settings.cors_origins)
+
+
+@asynccontextmanager
+async def _looking_after_the_model(_: object) -> AsyncGenerator[None]:
+    """Where one process serves for long (uvicorn; Mangum runs no lifespan), refresh beside the requests."""
+
+    async def tick() -> None:
+        while True:
+            await asyncio.sleep(1)  # how often to ask whether it is time, which is a look at the clock
+            await asyncio.to_thread(source.refresh)
+
+    task = asyncio.create_task(tick())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+app = create_app(source, settings.cors_origins, lifespan=_looking_after_the_model)
 _adapter = Mangum(app, lifespan="off", api_gateway_base_path=settings.api_root_path or "/")
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer one API Gateway (REST or HTTP API) or function URL event."""
+    observability.invocation(context)
     source.refresh()
     return _adapter(_without_stage(event), context)
 

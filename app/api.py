@@ -17,6 +17,7 @@ from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
+from starlette.types import Lifespan
 
 from app.accuracy import accuracy
 from app.errors import ModelUnavailable
@@ -135,7 +136,9 @@ _BODY_ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(source: Source, cors_origins: tuple[str, ...] = ()) -> FastAPI:
+def create_app(
+    source: Source, cors_origins: tuple[str, ...] = (), lifespan: Lifespan[FastAPI] | None = None
+) -> FastAPI:
     """The application around a source of models. Reads no environment; its only I/O is to find its own files."""
     app = FastAPI(
         title="Precio Madrid",
@@ -148,6 +151,7 @@ def create_app(source: Source, cors_origins: tuple[str, ...] = ()) -> FastAPI:
         # Relative to openapi.json, so that «Try it out» works behind a stage and behind a custom domain.
         servers=[{"url": "."}],
         telemetry={"tracing": False, "metrics": False},
+        lifespan=lifespan,
     )
     app.router.route_class = _JSONRoute
     app.add_middleware(Surroundings)

@@ -22,3 +22,7 @@ class ModelUnavailable(PricingError):
 
 class DataError(PricingError):
     """A file of homes can't be read as one."""
+
+
+class SettingsError(PricingError):
+    """An environment variable holds something that can't be used."""

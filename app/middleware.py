@@ -7,7 +7,9 @@ from uuid import uuid4
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_log = logging.getLogger("precio_madrid")
+from app.observability import SERVICE, answered
+
+_log = logging.getLogger(SERVICE)
 
 _HEADERS = {
     "x-content-type-options": "nosniff",
@@ -54,7 +56,7 @@ class Surroundings:
             if status:
                 raise  # too late for another answer
             await _answer_500(send_with_headers, request_id)
-        _log.info("%s %s %d %.1f ms", scope["method"], scope["path"], status, (perf_counter() - began) * 1e3)
+        answered(scope["method"], scope["path"], status, (perf_counter() - began) * 1e3)
 
 
 async def _answer_500(send: Send, request_id: str) -> None:
