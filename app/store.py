@@ -53,7 +53,7 @@ class ModelSource:
         """The model to answer with. Raises ModelUnavailable when there is none."""
         served = self._served
         if served is None:
-            raise ModelUnavailable("no model could be loaded from S3, and the embedded one is switched off")
+            raise ModelUnavailable("No hay ningún modelo cargado: prueba dentro de unos segundos.")
         return served
 
     def load(self) -> None:
