@@ -3,8 +3,11 @@
 Plain Python on purpose: it runs where numpy is not, and gives the same floats in both places.
 """
 
-from math import cos, hypot, nan, radians
+from collections.abc import Sequence
+from math import hypot, log, nan
 from typing import TypeAlias
+
+from app.surface import BANDWIDTHS_KM, CHANNELS, PriceSurface, plane
 
 Home: TypeAlias = tuple[float, float, float, float, float, bool, float | None, float | None, bool, bool, str | None]
 """latitud, longitud (degrees), surface (m²), baños, habitaciones, jardin, antiguedad (years or None),
@@ -27,6 +30,30 @@ CONDITIONS = {"A reformar": 0.0, "En buen estado": 1.0, "Reformado": 2.0, "A est
 AGE_BANDS = (50.0, 30.0, 20.0, 10.0, 5.0, 0.0)
 """Lower bounds, in years, of the bands in which the listings state ages."""
 
+TERMS = (
+    "log_surface",
+    "log_surface_2",
+    "baños",
+    "log_baños",
+    "habitaciones",
+    "jardin",
+    "ascensor",
+    "garaje",
+    "sin_antiguedad",
+    "antiguedad_0",
+    "antiguedad_5",
+    "antiguedad_10",
+    "antiguedad_20",
+    "antiguedad_50",
+    "sin_condicion",
+    "a_reformar",
+    "reformado",
+    "a_estrenar",
+    "sin_util",
+    "log_util",
+)
+"""What the hedonic score is linear in, the place apart."""
+
 NAMES = (
     *FIELDS,
     "este_mas_norte",
@@ -34,18 +61,30 @@ NAMES = (
     "distancia_sol",
     "m2_por_habitacion",
     "util_por_construido",
+    *(f"{channel}_{1000 * bandwidth:.0f}m" for bandwidth in BANDWIDTHS_KM for channel in CHANNELS),
+    "hedonico",
 )
+"""The columns of a row."""
 
-_SOL_LATITUDE, _SOL_LONGITUDE = 40.4168, -3.7038  # Puerta del Sol, degrees
-_KM_PER_DEGREE = 111.195  # mean radius of the Earth, 6371.0088 km, times pi / 180
-_KM_PER_DEGREE_EAST = _KM_PER_DEGREE * cos(radians(_SOL_LATITUDE))
+_TYPICAL_LOG_SURFACE = 4.7  # log of 110 m²; centred, the two terms of the area don't move together
 
 
-def features(home: Home) -> list[float]:
-    """The row for one home, in the order of `NAMES`; what is unknown is NaN."""
+def features(home: Home, surface: PriceSurface) -> list[float]:
+    """The row of a home as it is served, in the order of `NAMES`; what is unknown is NaN."""
+    x, y = plane(home[0], home[1])
+    return row(home, x, y, surface.at(x, y), surface.coefficients)
+
+
+def row(home: Home, x: float, y: float, local: Sequence[float], coefficients: Sequence[float]) -> list[float]:
+    """The row of a home at (x, y) km, given what the surface says there.
+
+    `local` is what `PriceSurface.at` returns; training passes values that leave the home's own cell out. The last
+    column is a first estimate of the log price: what the home is plus where it is.
+    """
     latitude, longitude, built, baths, rooms, garden, age, usable, lift, garage, condition = home
-    north = (latitude - _SOL_LATITUDE) * _KM_PER_DEGREE
-    east = (longitude - _SOL_LONGITUDE) * _KM_PER_DEGREE_EAST
+    score = local[0]
+    for coefficient, term in zip(coefficients, terms(home), strict=True):
+        score += coefficient * term
     return [
         latitude,
         longitude,
@@ -53,14 +92,53 @@ def features(home: Home) -> list[float]:
         baths,
         rooms,
         garden,
-        nan if age is None else next(band for band in AGE_BANDS if age >= band),
+        nan if age is None else age_band(age),
         nan if usable is None else usable,
         lift,
         garage,
         nan if condition is None else CONDITIONS[condition],
-        east + north,
-        east - north,
-        hypot(east, north),
-        built / (rooms + 1),
+        x + y,
+        x - y,
+        hypot(x, y),
+        built / max(rooms, 1),
         nan if usable is None else usable / built,
+        *local,
+        score,
     ]
+
+
+def terms(home: Home) -> list[float]:
+    """The home's `TERMS`."""
+    _, _, built, baths, rooms, garden, age, usable, lift, garage, condition = home
+    size = log(built) - _TYPICAL_LOG_SURFACE
+    band = -1.0 if age is None else age_band(age)
+    return [
+        size,
+        size * size,
+        baths,
+        log(max(baths, 1)),
+        rooms,
+        garden,
+        lift,
+        garage,
+        age is None,
+        band == 0,
+        band == 5,  # noqa: PLR2004  # the bands by name
+        band == 10,  # noqa: PLR2004
+        band == 20,  # noqa: PLR2004
+        band == 50,  # noqa: PLR2004
+        condition is None,
+        condition == "A reformar",
+        condition == "Reformado",
+        condition == "A estrenar",
+        usable is None,
+        0.0 if usable is None else log(usable / built),
+    ]
+
+
+def age_band(years: float) -> float:
+    """The lower bound of an age's band in years, as the listings have it. `years` is 0 or more."""
+    for band in AGE_BANDS:
+        if years >= band:
+            return band
+    raise ValueError(f"an age of {years} years")

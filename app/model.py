@@ -15,6 +15,7 @@ from app.errors import ArtifactError
 from app.explain import contributions
 from app.features import FIELDS, NAMES, Home, features
 from app.forest import COMPILED, Forest
+from app.surface import PriceSurface
 
 SCHEMA = "madrid-price/1"
 VERSION_DIGITS = 12
@@ -56,10 +57,11 @@ class Model:
 
     core = "compilado" if COMPILED else "python"
 
-    def __init__(self, version: str, metadata: dict[str, Any], forest: Forest) -> None:
+    def __init__(self, version: str, metadata: dict[str, Any], forest: Forest, surface: PriceSurface) -> None:
         self.version = version
         self.metadata = metadata
         self._forest = forest
+        self._surface = surface
         self.reference = _home(metadata["reference"])
         self._ranges: dict[str, list[float]] = metadata["ranges"]
         self._calibration: dict[str, float] | None = metadata.get("interval")
@@ -81,7 +83,7 @@ class Model:
             )
         try:
             forest = content.forest(metadata["ensembles"][0], len(NAMES))
-            model = cls(version_of(data), metadata, forest)
+            model = cls(version_of(data), metadata, forest, PriceSurface.read(content))
             golden = [(_home(row["vivienda"]), row["precio"]) for row in metadata["golden"]]
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ArtifactError(f"The model's description is incomplete: {error!r}.") from error
@@ -108,11 +110,15 @@ class Model:
 
     def log_prices(self, homes: Sequence[Home]) -> "array[float]":
         """The forest's own answer, log euro: what scikit-learn's `predict` gives, bit for bit."""
-        return self._forest.predict(_rows(homes), len(homes))
+        return self._forest.predict(self._rows(homes), len(homes))
+
+    def _rows(self, homes: Sequence[Home]) -> "array[float]":
+        surface = self._surface
+        return array("d", chain.from_iterable([features(home, surface) for home in homes]))
 
     def price(self, homes: Sequence[Home]) -> list[Estimate]:
         """Price homes, in their order."""
-        means, spreads = self._forest.predict_spread(_rows(homes), len(homes))
+        means, spreads = self._forest.predict_spread(self._rows(homes), len(homes))
         return [
             Estimate(round(exp(mean), 2), self._interval(mean, spread), self._warnings(home))
             for home, mean, spread in zip(homes, means, spreads, strict=True)
@@ -150,10 +156,6 @@ class Model:
 def version_of(data: bytes) -> str:
     """The version of an artifact: the first digits of its SHA-256."""
     return hashlib.sha256(data).hexdigest()[:VERSION_DIGITS]
-
-
-def _rows(homes: Sequence[Home]) -> "array[float]":
-    return array("d", chain.from_iterable(map(features, homes)))
 
 
 def _home(fields: dict[str, Any]) -> Home:

@@ -15,6 +15,7 @@ from app.records import field_name, values
 from app.schemas import FormularioConPrecio, mend
 
 REQUIRED = (*FIELDS, "precio")
+DETACHED = ("Casa", "Chalet", "Finca")
 SHOWN = 5
 """Offending rows that an error names."""
 
@@ -28,6 +29,13 @@ class Listings:
     """Asking prices, euro."""
     extra: pd.DataFrame
     """The file's other columns, for segments of the report."""
+
+    @property
+    def detached(self) -> npt.NDArray[np.bool_]:
+        """Which listings are detached homes, where the file says so: no input of the service, but telling."""
+        if "tipo" not in self.extra:
+            return np.zeros(len(self), bool)
+        return self.extra["tipo"].isin(DETACHED).to_numpy(bool)
 
     def __len__(self) -> int:
         return len(self.homes)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from app.accuracy import accuracy
 from training.data import Listings
 from training.fit import Floats, Options, fit
+from training.surface import cells
 
 FOLDS = 5
 CONFIDENCE = 0.9
@@ -32,9 +33,8 @@ class OutOfFold:
 
 def folds_by_cell(listings: Listings, seed: int) -> npt.NDArray[np.int64]:
     """The fold of each listing: cells are shuffled, then dealt out."""
-    cells = np.array([(round(home[0], 3), round(home[1], 3)) for home in listings.homes])
-    unique, cell = np.unique(cells, axis=0, return_inverse=True)
-    order = np.random.default_rng(seed).permutation(len(unique))
+    cell = cells(np.array([home[0] for home in listings.homes]), np.array([home[1] for home in listings.homes]))
+    order = np.random.default_rng(seed).permutation(cell.max() + 1)
     return (order % FOLDS)[cell]
 
 

@@ -1,60 +1,72 @@
-"""Listings -> a fitted forest: features, estimator and its settings."""
+"""Listings -> a fitted price surface and forest: features, estimator and its settings."""
 
 from dataclasses import dataclass
-from itertools import chain
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.ensemble import RandomForestRegressor
+from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
-from app.features import NAMES, Home, features
+from app.features import Home, features, row
+from app.surface import PriceSurface, plane
 from training.data import Listings
+from training.surface import fit_surface
 
-Floats = npt.NDArray[np.float64]
+Floats: TypeAlias = npt.NDArray[np.float64]
+Estimator: TypeAlias = RandomForestRegressor | ExtraTreesRegressor
+
+ESTIMATORS: dict[str, type[Estimator]] = {"random-forest": RandomForestRegressor, "extra-trees": ExtraTreesRegressor}
 
 
 @dataclass(frozen=True)
 class Options:
     """What `fit` can be told. The defaults are the shipped model's; docs/decisions.md has the figures behind them."""
 
+    estimator: Literal["random-forest", "extra-trees"] = "extra-trees"
     trees: int = 100
     leaf: int = 3
     """Fewest listings in a leaf."""
     columns: float = 0.5
     """Share of the columns tried at each split."""
-    seed: int = 20230901
+    seed: int = 0
     jobs: int = 2
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A forest and the features it reads."""
+    """A forest and the surface that its features look up."""
 
-    forest: RandomForestRegressor
+    surface: PriceSurface
+    forest: Estimator
 
     def predict(self, homes: list[Home]) -> tuple[Floats, Floats]:
         """Mean and standard deviation over the trees of the log price, for each home."""
-        rows = matrix(homes)
+        rows = self.matrix(homes)
         leaves = np.array([tree.predict(rows.astype(np.float32)) for tree in self.forest.estimators_])
         return self.forest.predict(rows), leaves.std(axis=0)
 
+    def matrix(self, homes: list[Home]) -> Floats:
+        """The rows of the homes as they are served: float64[n_homes, n_features]."""
+        return np.array([features(home, self.surface) for home in homes], dtype=np.float64)
+
 
 def fit(listings: Listings, options: Options) -> Fitted:
-    """Fit a forest to the log price of the listings."""
-    forest = RandomForestRegressor(
+    """Fit the surface and a forest to the log price of the listings."""
+    logs = np.log(listings.prices)
+    surface, local = fit_surface(listings.homes, logs, listings.detached)
+    rows = [
+        row(home, *plane(home[0], home[1]), place, surface.coefficients)
+        for home, place in zip(listings.homes, local.tolist(), strict=True)
+    ]
+    forest = ESTIMATORS[options.estimator](
         n_estimators=options.trees,
         min_samples_leaf=options.leaf,
         max_features=options.columns,
         random_state=options.seed,
         n_jobs=options.jobs,
     )
-    forest.fit(matrix(listings.homes), np.log(listings.prices))
+    forest.fit(np.array(rows, dtype=np.float32), logs)
     for tree in forest.estimators_:
         # Leaves as float32: half the artifact, and scikit-learn itself now predicts what will be served.
         tree.tree_.value[:] = tree.tree_.value.astype(np.float32)
-    return Fitted(forest)
-
-
-def matrix(homes: list[Home]) -> Floats:
-    """The rows of the homes: float64[n_homes, n_features]."""
-    return np.array(list(chain.from_iterable(map(features, homes)))).reshape(len(homes), len(NAMES))
+    return Fitted(surface, forest)

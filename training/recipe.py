@@ -10,10 +10,10 @@ import sklearn
 from app.errors import ArtifactError
 from app.features import FIELDS, NAMES, Home
 from app.model import SCHEMA, Model
-from training import artifact
+from training import artifact, surface
 from training.data import Listings
 from training.evaluate import FOLDS, calibrate, cross_validate, report
-from training.fit import Fitted, Options, fit, matrix
+from training.fit import Fitted, Options, fit
 
 STEPS = FOLDS + 1
 GOLDEN_ROWS = 8
@@ -48,7 +48,8 @@ def train(
         "schema": SCHEMA,
         "features": list(NAMES),
         "target": "log_precio",
-        "ensembles": [{"name": "forest", "weight": 1.0} | artifact.summation(fitted.forest)],
+        "ensembles": [{"name": "forest"} | artifact.summation(fitted.forest)],
+        "surface": surface.described(fitted.surface),
         "interval": calibrate(np.log(listings.prices), predicted.mean, predicted.spread),
         "ranges": ranges(listings.homes),
         "reference": reference(listings.homes),
@@ -66,7 +67,7 @@ def train(
         },
         "golden": [],
     }
-    tensors = artifact.tensors(fitted.forest, "forest")
+    tensors = artifact.tensors(fitted.forest, "forest") | surface.tensors(fitted.surface)
     # Without golden rows the artifact can't be served, only asked: by this function, to learn what they price.
     unproven = Model.load(artifact.serialize(tensors, metadata), replay=False)
     metadata["verified"] = {"scikit-learn": sklearn.__version__, "rows": _verify(unproven, fitted, listings)}
@@ -84,7 +85,7 @@ def train(
 def _verify(model: Model, fitted: Fitted, listings: Listings) -> int:
     """Hold the served kernel against scikit-learn, bit for bit, on every listing; return how many there were."""
     served = np.array(model.log_prices(listings.homes))
-    if served.tobytes() != fitted.forest.predict(matrix(listings.homes)).tobytes():
+    if served.tobytes() != fitted.forest.predict(fitted.matrix(listings.homes)).tobytes():
         raise ArtifactError("The kernel and scikit-learn disagree about this forest; it must not be served.")
     return len(listings)
 

@@ -58,7 +58,7 @@ def test_a_home_gets_a_price_its_interval_and_the_version_that_priced_it(
 
 def test_a_model_without_calibration_gives_no_interval(trained: Any, home: dict[str, Any]) -> None:
     model = Model.load(trained.data)
-    model = Model(model.version, model.metadata | {"interval": None}, model._forest)
+    model = Model(model.version, model.metadata | {"interval": None}, model._forest, model._surface)
 
     answer = TestClient(create_app(FixedSource(model))).post("/predecir", json=home)
 
