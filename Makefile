@@ -8,6 +8,7 @@ export PIP_NO_WARN_SCRIPT_LOCATION := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format train lock clean
+.PHONY: build invoke start-api deploy publish check-template test-container
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,8 +18,8 @@ run: $(VENV)/run.stamp ## serve prices at http://localhost:8000 (PORT=..., MODEL
 	@printf "  curl -s http://localhost:%s/predecir -H 'Content-Type: application/json' -d '%s'\n\n" $(PORT) "$$(cat examples/vivienda.json)"
 	@$(BIN)/uvicorn lambda_handler:app --port $(PORT) --no-access-log
 
-test: $(VENV)/test.stamp ## run the tests
-	@$(BIN)/pytest
+test: $(VENV)/test.stamp ## run the tests (all but those of `make test-container`)
+	@$(BIN)/pytest -m 'not container'
 
 check: $(VENV)/test.stamp ## lint, format and types
 	@$(BIN)/ruff check .
@@ -36,12 +37,46 @@ train: $(VENV)/test.stamp ## fit a model: make train DATA=listings.csv [OUT=mode
 
 lock: $(VENV)/test.stamp ## compile requirements/*.in into hashed lock files
 	@$(PIP) install uv
-	@for set in run build train test; do \
+	@for set in run build train test deploy audit; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command 'make lock' requirements/$$set.in -o requirements/$$set.txt || exit 1; done
 
 clean: ## remove what the build made
-	rm -rf $(VENV) build *.egg-info app/*.so app/*.c
+	rm -rf $(VENV) $(VENV)-deploy $(VENV)-audit .aws-sam build *.egg-info app/*.so app/*.c
+
+# --- AWS: thin calls of sam, whose settings are in samconfig.toml; docs/deploy.md tells the whole way.
+SAM := SAM_CLI_TELEMETRY=0 $(VENV)-deploy/bin/sam
+EVENT ?= events/rest-predecir.json
+STACK ?= precio-madrid
+DEPLOY_FLAGS ?=
+
+build: $(VENV)-deploy/stamp ## build the Lambda image (needs Docker)
+	@$(SAM) build
+
+invoke: build ## call the image once: make invoke EVENT=events/rest-predecir.json
+	@$(SAM) local invoke --event $(EVENT)
+
+start-api: build ## serve the image behind a local API Gateway at http://localhost:3000
+	@$(SAM) local start-api
+
+deploy: build ## create or update the stack in your AWS account
+	@$(SAM) deploy $(DEPLOY_FLAGS)
+
+check-template: $(VENV)-deploy/stamp $(VENV)-audit/stamp ## read template.yaml as AWS and an auditor would
+	@AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-eu-south-2} $(SAM) validate --lint # any Region; nothing is called there
+	@$(VENV)-deploy/bin/cfn-lint template.yaml
+	@$(VENV)-audit/bin/checkov --file template.yaml --framework cloudformation --skip-download --compact --quiet
+
+test-container: $(VENV)/test.stamp $(VENV)-deploy/stamp ## build the image, look into it and call it (needs Docker)
+	@$(BIN)/pytest -m container
+
+$(VENV)-deploy/stamp: requirements/deploy.txt
+$(VENV)-audit/stamp: requirements/audit.txt
+$(VENV)-deploy/stamp $(VENV)-audit/stamp:
+	@echo 'Setting up $(@D) ...'
+	@$(PYTHON) -m venv --upgrade-deps $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	@touch $@
 
 # An environment is a stamp: it is made anew when its lock file changes. Wheels only, so that nothing runs
 # a build script on this machine; the kernel is compiled where there is a compiler and is plain Python otherwise.

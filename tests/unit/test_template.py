@@ -43,7 +43,7 @@ def _long_form(loader: _Template, name: str, node: yaml.Node) -> dict[str, Any]:
     return {key: value.split(".", 1) if name == "GetAtt" else value}
 
 
-_Template.add_multi_constructor("!", _long_form)  # type: ignore[no-untyped-call]
+_Template.add_multi_constructor("!", _long_form)
 
 
 class _NoPolicies:
@@ -299,7 +299,7 @@ def test_the_longest_description_fits() -> None:
     text = version()[1]["Properties"]["Description"]["Fn::Sub"]
     for name in mentions({"Fn::Sub": text}):
         choices = [str(c) for c in parameters[name].get("AllowedValues", [])]
-        limits = [str(parameters[name].get("MaxValue", ""))] + ["x" * parameters[name].get("MaxLength", 0)]
+        limits = [str(parameters[name].get("MaxValue", "")), "x" * parameters[name].get("MaxLength", 0)]
         text = text.replace(f"${{{name}}}", max(choices + limits, key=len))
 
     assert "${" not in text
