@@ -25,6 +25,7 @@ UNITS: Final = {
     "ColdStart": "Count",  # an environment started
     "ModelFetchTime": "Seconds",  # spent on S3 or the cache until a new model was ready
     "ModelFallback": "Count",  # a cold start that did not get the promoted model from S3
+    "ModelEmbedded": "Count",  # a cold start or a refresh that left the embedded copy being served
     "ModelUnavailable": "Count",  # no model at all: callers get 503
     "ModelRefreshed": "Count",  # a newly promoted model is served
     "ModelRefreshFailed": "Count",  # it could not be asked for, or not be served; the old one stays
@@ -45,8 +46,8 @@ def configure(settings: Settings) -> None:
     handler: logging.Handler
     if settings.json_logs:
         handler = logging.StreamHandler(sys.stdout)
-        handler.setFormatter(_JSONFormatter(service=SERVICE, utc=True, use_rfc3339=True))
-        _metrics = EphemeralMetrics(namespace=NAMESPACE, service=SERVICE)
+        handler.setFormatter(_JSONFormatter(service=settings.powertools_service_name, utc=True, use_rfc3339=True))
+        _metrics = EphemeralMetrics(namespace=NAMESPACE, service=settings.powertools_service_name)
     else:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(_TextFormatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))

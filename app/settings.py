@@ -71,6 +71,8 @@ class Settings(BaseModel):
     aws_region: str = Field(
         default="us-east-1", validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION", "aws_region")
     )
+    powertools_service_name: str = "precio-madrid"
+    """What log lines and metrics are filed under; two stacks in one account need two names."""
     aws_lambda_function_name: str = ""
     """Set by Lambda itself; elsewhere empty."""
 

@@ -81,6 +81,7 @@ class ModelSource:
                 "ColdStart": 1,
                 "ModelFetchTime": seconds,
                 "ModelFallback": int(reason is not None and served is not None),
+                "ModelEmbedded": _is_embedded(served),
                 "ModelUnavailable": int(served is None),
             },
             **fields,
@@ -107,7 +108,14 @@ class ModelSource:
             fields = {**_named(self._served), "reason": reason}
             if reason is not None:
                 log.warning("refresh failed", extra={**fields, "seconds": seconds})
-                emit({"ModelRefreshFailed": 1, "ModelUnavailable": int(self._served is None)}, **fields)
+                emit(
+                    {
+                        "ModelRefreshFailed": 1,
+                        "ModelEmbedded": _is_embedded(self._served),
+                        "ModelUnavailable": int(self._served is None),
+                    },
+                    **fields,
+                )
             elif self._served is not before:
                 log.info("newly promoted model served", extra={**_named(self._served), "seconds": seconds})
                 emit({"ModelRefreshed": 1, "ModelFetchTime": seconds}, **fields)
@@ -191,3 +199,7 @@ def _open(data: bytes) -> Model:
 
 def _named(served: Served | None) -> dict[str, str | None]:
     return {"model": served.model.version, "origin": served.origin} if served else {"model": None, "origin": None}
+
+
+def _is_embedded(served: Served | None) -> int:
+    return int(served is not None and served.origin == "embedded")

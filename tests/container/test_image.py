@@ -27,9 +27,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def inside(engine: Any, image: Any) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(
-        engine.containers.run(image.id, entrypoint=["python", "-c", LOOK], remove=True)
-    )
+    found: dict[str, Any] = json.loads(engine.containers.run(image.id, entrypoint=["python", "-c", LOOK], remove=True))
     return found
 
 
@@ -62,7 +60,9 @@ def test_training_libraries_tests_and_tools_are_not_in_it(inside: dict[str, Any]
 
 
 def test_nothing_that_serves_needs_them(engine: Any, image: Any) -> None:
-    loaded = python(engine, image, "import sys, lambda_handler; print(*{name.partition('.')[0] for name in sys.modules})")
+    loaded = python(
+        engine, image, "import sys, lambda_handler; print(*{name.partition('.')[0] for name in sys.modules})"
+    )
 
     assert {"lambda_handler", "app", "fastapi"} <= set(loaded.split())
     assert not {"sklearn", "scipy", "numpy", "pandas", "boto3", "botocore"} & set(loaded.split())

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,10 @@ from typing import Any
 import pytest
 import yaml
 from samtranslator.translator.transform import transform
+
+from app import observability
+from app.settings import Settings
+from app.store import ModelSource
 
 ROOT = Path(__file__).parent.parent.parent
 FUNCTION = "PricingFunction"
@@ -71,7 +76,7 @@ def expanded(**parameters: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def region() -> Any:
+def region() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_DEFAULT_REGION", "eu-south-2")  # the transform writes ARNs for one
         yield
@@ -407,6 +412,47 @@ def test_the_gateway_alarms_watch_this_api() -> None:
     assert watched == 3 * [
         [{"Name": "ApiName", "Value": api["Name"]}, {"Name": "Stage", "Value": stage["Properties"]["StageName"]}]
     ]
+
+
+@pytest.fixture
+def told_like_lambda() -> Iterator[Settings]:
+    """Settings as the template makes them, with nothing listening where S3 should be; logs and metrics as on Lambda."""
+    settings = Settings.from_environment(
+        {
+            "MODEL_URI": "s3://bucket/models",
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+            "MODEL_CACHE_DIR": "/dev/null/none",
+            "POWERTOOLS_SERVICE_NAME": "una-pila",
+            "LOG_FORMAT": "json",
+        }
+    )
+    observability.configure(settings)
+    yield settings
+    observability.configure(Settings())
+
+
+def test_the_embedded_model_alarm_hears_what_the_application_says(
+    told_like_lambda: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alarm = properties("EmbeddedModelAlarm")
+
+    ModelSource(told_like_lambda).load()
+
+    record = next(line for line in map(json.loads, capsys.readouterr().out.splitlines()) if "_aws" in line)
+    (told,) = record["_aws"]["CloudWatchMetrics"]
+    (dimension,) = alarm["Dimensions"]
+    assert told["Namespace"] == alarm["Namespace"]
+    assert alarm["MetricName"] in {metric["Name"] for metric in told["Metrics"]}
+    assert told["Dimensions"] == [[dimension["Name"]]]
+    assert record[alarm["MetricName"]] == [1.0]
+    assert record[dimension["Name"]] == "una-pila"
+    assert dimension["Value"] == properties(FUNCTION)["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
+
+
+def test_the_function_is_told_only_what_the_application_reads() -> None:
+    variables = set(properties(FUNCTION)["Environment"]["Variables"])
+
+    assert variables <= {name.upper() for name in Settings.model_fields}
 
 
 def test_the_dashboard_is_json_and_shows_every_alarm() -> None:
