@@ -161,6 +161,7 @@ def create_app(
         app.add_middleware(
             CORSMiddleware,
             allow_origins=cors_origins,
+            allow_methods=["GET", "POST"],
             allow_headers=["content-type", "x-api-key"],
             max_age=600,
         )

@@ -321,3 +321,16 @@ def test_a_reference_that_is_no_home_is_refused(client: TestClient, home: dict[s
 
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"][:2] == ["query", "referencia"]
+
+
+def test_a_page_of_a_permitted_origin_may_post_a_home_and_no_other_page_may(small_model: Model) -> None:
+    client = TestClient(create_app(FixedSource(small_model), ("https://pisos.example",)))
+    asks = {"access-control-request-method": "POST", "access-control-request-headers": "content-type,x-api-key"}
+
+    permitted = client.options("/predecir", headers={"origin": "https://pisos.example", **asks})
+    refused = client.options("/predecir", headers={"origin": "https://otra.example", **asks})
+
+    assert permitted.status_code == 200
+    assert permitted.headers["access-control-allow-origin"] == "https://pisos.example"
+    assert refused.status_code == 400
+    assert "access-control-allow-origin" not in refused.headers
