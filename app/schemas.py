@@ -68,7 +68,7 @@ class Formulario(BaseModel):
         description="Número de baños. También se acepta `banos`.",
         validation_alias=AliasChoices("baños", "banos", "ban\u0303os"),
     )
-    habitaciones: Cuenta = Field(description="Número de dormitorios; 0 en un estudio.")
+    habitaciones: Cuenta = Field(description="Número de dormitorios; un estudio cuenta como 1.")
     jardin: bool = Field(description="¿Tiene jardín?")
     antiguedad: float | None = Field(
         None, ge=0, le=3_000, description="Años desde la construcción. `null` si no se sabe."

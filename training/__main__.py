@@ -2,6 +2,7 @@
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from app.errors import PricingError
 from training import artifact
 from training.data import read
 from training.evaluate import FOLDS
-from training.fit import Options
+from training.fit import ESTIMATORS, Options
 from training.recipe import STEPS, train
 
 cli = typer.Typer(
@@ -24,6 +25,9 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 console = Console(stderr=True)
+
+DEFAULTS = Options()
+Estimators = StrEnum("Estimators", {name.upper().replace("-", "_"): name for name in ESTIMATORS})
 
 
 @cli.callback()
@@ -36,13 +40,17 @@ def fit_command(
     data: Annotated[Path, typer.Option(help="Listings: CSV or Parquet with the contract's columns and `precio`.")],
     out: Annotated[Path, typer.Option(help="Where to write the model.")],
     year: Annotated[int, typer.Option(help="The year the prices are of.")] = 2023,
+    estimator: Annotated[Estimators, typer.Option(help="Kind of forest.")] = Estimators(DEFAULTS.estimator),
+    trees: Annotated[int, typer.Option(help="Trees in the forest.", min=1)] = DEFAULTS.trees,
+    seed: Annotated[int, typer.Option(help="The same seed, data and versions give the same bytes.")] = DEFAULTS.seed,
     source: Annotated[str, typer.Option(help="Where the listings come from, for the model's card.")] = "",
 ) -> None:
     """Fit, cross-validate, verify against scikit-learn and write a model."""
     listings = read(data)
+    options = Options(estimator=estimator.value, trees=trees, seed=seed)
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("cross-validation and fit", total=STEPS)
-        trained = train(listings, Options(), year=year, source=source, advance=lambda: progress.advance(task))
+        trained = train(listings, options, year=year, source=source, advance=lambda: progress.advance(task))
     artifact.write(out, trained.data)
     show(trained.evaluation)
     print(json.dumps(trained.evaluation, ensure_ascii=False, indent=2))
@@ -55,11 +63,11 @@ def show(evaluation: dict[str, dict[str, Any]]) -> None:
     for heading in (
         "segment",
         "n",
-        "MAE €",
-        "median error",
-        "within 10 %",
-        "within 20 %",
-        "coverage",
+        "MAE k€",
+        "median",
+        "≤ 10 %",
+        "≤ 20 %",
+        "cover",
         "width",
     ):
         table.add_column(heading, justify="left" if heading == "segment" else "right", no_wrap=heading == "segment")
@@ -67,7 +75,7 @@ def show(evaluation: dict[str, dict[str, Any]]) -> None:
         table.add_row(
             name,
             f"{f['n']:,}",
-            f"{f['mae']:,.0f}",
+            f"{f['mae'] / 1000:,.1f}",
             *(f"{f[key]:.1%}" for key in ("medape", "dentro_10", "dentro_20", "cobertura")),
             f"{f['ancho_mediano']:.2f}",
         )

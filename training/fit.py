@@ -1,14 +1,14 @@
 """Listings -> a fitted price surface and forest: features, estimator and its settings."""
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
 from app.features import Home, features, row
-from app.surface import PriceSurface, plane
+from app.surface import BANDWIDTHS_KM, CHANNELS, PriceSurface, plane
 from training.data import Listings
 from training.surface import fit_surface
 
@@ -18,11 +18,16 @@ Estimator: TypeAlias = RandomForestRegressor | ExtraTreesRegressor
 ESTIMATORS: dict[str, type[Estimator]] = {"random-forest": RandomForestRegressor, "extra-trees": ExtraTreesRegressor}
 
 
+DENSITY = f"{CHANNELS[-1]}_{1000 * BANDWIDTHS_KM[0]:.0f}m"
+"""The column that tells whether there are homes to learn from near a place."""
+
+
 @dataclass(frozen=True)
 class Options:
     """What `fit` can be told. The defaults are the shipped model's; docs/decisions.md has the figures behind them."""
 
-    estimator: Literal["random-forest", "extra-trees"] = "extra-trees"
+    estimator: str = "extra-trees"
+    """One of `ESTIMATORS`."""
     trees: int = 100
     leaf: int = 3
     """Fewest listings in a leaf."""
@@ -38,6 +43,8 @@ class Fitted:
 
     surface: PriceSurface
     forest: Estimator
+    density: Floats
+    """What the surface says of the listings near each training listing, without its own cell: `DENSITY`."""
 
     def predict(self, homes: list[Home]) -> tuple[Floats, Floats]:
         """Mean and standard deviation over the trees of the log price, for each home."""
@@ -69,4 +76,4 @@ def fit(listings: Listings, options: Options) -> Fitted:
     for tree in forest.estimators_:
         # Leaves as float32: half the artifact, and scikit-learn itself now predicts what will be served.
         tree.tree_.value[:] = tree.tree_.value.astype(np.float32)
-    return Fitted(surface, forest)
+    return Fitted(surface, forest, local[:, len(CHANNELS) - 1])

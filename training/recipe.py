@@ -7,16 +7,23 @@ from typing import Any, NamedTuple
 import numpy as np
 import sklearn
 
+from app.cautions import RATIOS, ratios
 from app.errors import ArtifactError
 from app.features import FIELDS, NAMES, Home
 from app.model import SCHEMA, Model
 from training import artifact, surface
 from training.data import Listings
 from training.evaluate import FOLDS, calibrate, cross_validate, report
-from training.fit import Fitted, Options, fit
+from training.fit import DENSITY, Fitted, Options, fit
 
 STEPS = FOLDS + 1
 GOLDEN_ROWS = 8
+UNCOVERED = 0.005
+"""Share of the listings that would themselves count as lying where there is nothing to learn from."""
+RARE_RATIO = 0.001
+"""Share of the listings beyond either end of a ratio's typical range."""
+RARE_SPREAD = 0.01
+"""Share of the listings, out of fold, whose trees disagree so much that a price says so."""
 _FLAGS_AND_NAMES = ("jardin", "ascensor", "garaje", "condicion")
 
 
@@ -52,6 +59,9 @@ def train(
         "surface": surface.described(fitted.surface),
         "interval": calibrate(np.log(listings.prices), predicted.mean, predicted.spread),
         "ranges": ranges(listings.homes),
+        "ratios": typical_ratios(listings.homes),
+        "coverage": {"column": DENSITY, "least": float(np.quantile(fitted.density, UNCOVERED))},
+        "usual_spread": float(np.quantile(predicted.spread, 1 - RARE_SPREAD)),
         "reference": reference(listings.homes),
         "evaluation": evaluation,
         "data": {
@@ -122,6 +132,15 @@ def ranges(homes: list[Home]) -> dict[str, list[float]]:
         known = [value for value in column if value is not None]
         if name not in _FLAGS_AND_NAMES and known:
             found[name] = [float(min(known)), float(max(known))]
+    return found
+
+
+def typical_ratios(homes: list[Home]) -> dict[str, list[float]]:
+    """The range of every ratio but for `RARE_RATIO` of the listings at either end."""
+    found = {}
+    for name, column in zip(RATIOS, zip(*map(ratios, homes), strict=True), strict=True):
+        if known := [value for value in column if value is not None]:
+            found[name] = np.quantile(known, [RARE_RATIO, 1 - RARE_RATIO]).tolist()
     return found
 
 
