@@ -7,18 +7,18 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PIP_NO_WARN_SCRIPT_LOCATION := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format train lock clean
+.PHONY: help run test check format train kernel lock clean
 .PHONY: build invoke start-api deploy publish check-template test-container
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(VENV)/run.stamp ## serve prices at http://localhost:8000 (PORT=..., MODEL_URI=s3://bucket/prefix)
+run: $(VENV)/kernel.stamp ## serve prices at http://localhost:8000 (PORT=..., MODEL_URI=s3://bucket/prefix)
 	@printf '\n  API y pruebas:  http://localhost:%s/docs\n\n  Una vivienda:\n' $(PORT)
 	@printf "  curl -s http://localhost:%s/predecir -H 'Content-Type: application/json' -d '%s'\n\n" $(PORT) "$$(cat examples/vivienda.json)"
 	@$(BIN)/uvicorn lambda_handler:app --port $(PORT) --no-access-log
 
-test: $(VENV)/test.stamp ## run the tests (all but those of `make test-container`)
+test: $(VENV)/test.stamp $(VENV)/kernel.stamp ## run the tests (all but those of `make test-container`)
 	@$(BIN)/pytest -m 'not container'
 
 check: $(VENV)/test.stamp ## lint, format and types
@@ -40,6 +40,8 @@ lock: $(VENV)/test.stamp ## compile requirements/*.in into hashed lock files
 	@for set in run build train test deploy audit; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command 'make lock' requirements/$$set.in -o requirements/$$set.txt || exit 1; done
+
+kernel: $(VENV)/kernel.stamp ## compile the kernel, where there is a C compiler
 
 clean: ## remove what the build made
 	rm -rf $(VENV) $(VENV)-deploy $(VENV)-audit .aws-sam build *.egg-info app/*.so app/*.c
@@ -88,6 +90,11 @@ $(VENV)/pyvenv.cfg:
 $(VENV)/run.stamp: requirements/run.txt requirements/build.txt | $(VENV)/pyvenv.cfg
 	@echo 'Installing what serves prices ...'
 	@$(PIP) install --require-hashes --only-binary :all: -r requirements/run.txt -r requirements/build.txt
+	@touch $@
+
+$(VENV)/kernel.stamp: setup.py app/forest.py app/forest.pxd | $(VENV)/run.stamp
+	@echo 'Compiling the kernel ...'
+	@$(BIN)/python setup.py --quiet build_ext --inplace
 	@touch $@
 
 $(VENV)/test.stamp: requirements/test.txt | $(VENV)/run.stamp

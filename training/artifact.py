@@ -41,25 +41,22 @@ def tensors(estimator: Ensemble, name: str) -> dict[str, NDArray[Any]]:
     if estimator.n_features_in_ > MAX_FEATURES:
         raise ValueError(f"{estimator.n_features_in_} columns are more than the {MAX_FEATURES} that can be served")
     trees = [_preorder(tree) for tree in _trees(estimator)]
-    sizes = [len(tree.left) for tree in trees]
 
     slot, right, value = [], [], []
-    for tree, size in zip(trees, sizes, strict=True):
+    for tree in trees:
         inner = tree.left >= 0
         slot.append(np.where(inner, 2 * tree.feature + tree.missing_left, 0).astype(np.uint8))
-        right.append(np.where(inner, tree.right - np.arange(size), 0))
+        right.append(np.where(inner, tree.right - np.arange(len(tree.left)), 0))
         value.append(np.where(inner, _round_down(tree.threshold), tree.leaf))
 
-    # the top bit of an offset stays free: the plain kernel's check wants it
-    offset = np.uint16 if max(sizes) <= 1 << 15 else np.uint32
-    values = np.concatenate(value)
+    offsets, values = np.concatenate(right), np.concatenate(value)
     with np.errstate(over="ignore"):
         short = values.astype(np.float32)
     return {
         f"{name}.slot": np.concatenate(slot),
-        f"{name}.right": np.concatenate(right).astype(offset),
+        f"{name}.right": offsets.astype(np.uint16 if offsets.max() < 1 << 16 else np.uint32),
         f"{name}.value": short if np.array_equal(short, values) else values,
-        f"{name}.roots": np.cumsum([0, *sizes[:-1]]).astype(np.uint32),
+        f"{name}.roots": np.cumsum([0, *(len(tree.left) for tree in trees[:-1])]).astype(np.uint32),
     }
 
 
