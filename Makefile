@@ -94,6 +94,7 @@ $(VENV)/run.stamp: requirements/run.txt requirements/build.txt | $(VENV)/pyvenv.
 
 $(VENV)/kernel.stamp: setup.py app/forest.py app/forest.pxd | $(VENV)/run.stamp
 	@echo 'Compiling the kernel ...'
+	@rm -rf build/lib.* app/*.so # a kernel of an older source must not outlive it
 	@$(BIN)/python setup.py --quiet build_ext --inplace
 	@touch $@
 

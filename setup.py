@@ -5,23 +5,19 @@ from setuptools import Extension, setup
 
 COMPILED = ["forest"]
 
-setup(
-    ext_modules=cythonize(  # type: ignore[no-untyped-call] # Cython's own build has no annotations
-        [
-            Extension(
-                f"app.{module}",
-                [f"app/{module}.py"],
-                # no -march: the same build runs on any processor of its kind. No fused multiply-add, which
-                # arm64 compilers use unasked: it would round otherwise than the plain build does.
-                extra_compile_args=["-O3", "-g0", "-ffp-contract=off"],
-                optional=True,
-            )
-            for module in COMPILED
-        ],
-        build_dir="build",
-        compiler_directives={
-            "language_level": "3",
-            "annotation_typing": False,  # annotations are mypy's; what C needs is in the .pxd beside a module
-        },
-    )
+# No -march: the build runs on any processor of its kind. No fused multiply-add, which compilers for arm64 use
+# unasked: it would round otherwise than the plain build does.
+FLAGS = ["-O3", "-g0", "-ffp-contract=off"]
+
+modules = cythonize(  # type: ignore[no-untyped-call] # Cython's own build has no annotations
+    [Extension(f"app.{module}", [f"app/{module}.py"], extra_compile_args=FLAGS) for module in COMPILED],
+    build_dir="build",
+    compiler_directives={
+        "language_level": "3",
+        "annotation_typing": False,  # annotations are mypy's; what C needs is in the .pxd beside a module
+    },
 )
+for module in modules:
+    module.optional = True  # cythonize drops it where the extension is made
+
+setup(ext_modules=modules)
