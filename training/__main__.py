@@ -2,7 +2,6 @@
 
 import json
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +14,7 @@ from app.errors import PricingError
 from training import artifact
 from training.data import read
 from training.evaluate import FOLDS
-from training.fit import ESTIMATORS, Options
+from training.fit import Kind, Options
 from training.recipe import STEPS, train
 
 cli = typer.Typer(
@@ -27,7 +26,6 @@ cli = typer.Typer(
 console = Console(stderr=True)
 
 DEFAULTS = Options()
-Estimators = StrEnum("Estimators", {name.upper().replace("-", "_"): name for name in ESTIMATORS})
 
 
 @cli.callback()
@@ -40,14 +38,14 @@ def fit_command(
     data: Annotated[Path, typer.Option(help="Listings: CSV or Parquet with the contract's columns and `precio`.")],
     out: Annotated[Path, typer.Option(help="Where to write the model.")],
     year: Annotated[int, typer.Option(help="The year the prices are of.")] = 2023,
-    estimator: Annotated[Estimators, typer.Option(help="Kind of forest.")] = Estimators(DEFAULTS.estimator),
+    estimator: Annotated[Kind, typer.Option(help="Kind of forest.")] = DEFAULTS.estimator,
     trees: Annotated[int, typer.Option(help="Trees in the forest.", min=1)] = DEFAULTS.trees,
     seed: Annotated[int, typer.Option(help="The same seed, data and versions give the same bytes.")] = DEFAULTS.seed,
     source: Annotated[str, typer.Option(help="Where the listings come from, for the model's card.")] = "",
 ) -> None:
     """Fit, cross-validate, verify against scikit-learn and write a model."""
     listings = read(data)
-    options = Options(estimator=estimator.value, trees=trees, seed=seed)
+    options = Options(estimator=estimator, trees=trees, seed=seed)
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("cross-validation and fit", total=STEPS)
         trained = train(listings, options, year=year, source=source, advance=lambda: progress.advance(task))

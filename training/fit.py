@@ -1,6 +1,7 @@
 """Listings -> a fitted price surface and forest: features, estimator and its settings."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TypeAlias
 
 import numpy as np
@@ -15,7 +16,18 @@ from training.surface import fit_surface
 Floats: TypeAlias = npt.NDArray[np.float64]
 Estimator: TypeAlias = RandomForestRegressor | ExtraTreesRegressor
 
-ESTIMATORS: dict[str, type[Estimator]] = {"random-forest": RandomForestRegressor, "extra-trees": ExtraTreesRegressor}
+
+class Kind(StrEnum):
+    """The kinds of forest that can be fitted; the kernel serves both."""
+
+    RANDOM_FOREST = "random-forest"
+    EXTRA_TREES = "extra-trees"
+
+
+ESTIMATORS: dict[Kind, type[Estimator]] = {
+    Kind.RANDOM_FOREST: RandomForestRegressor,
+    Kind.EXTRA_TREES: ExtraTreesRegressor,
+}
 
 
 DENSITY = f"{CHANNELS[-1]}_{1000 * BANDWIDTHS_KM[0]:.0f}m"
@@ -26,8 +38,7 @@ DENSITY = f"{CHANNELS[-1]}_{1000 * BANDWIDTHS_KM[0]:.0f}m"
 class Options:
     """What `fit` can be told. The defaults are the shipped model's; docs/decisions.md has the figures behind them."""
 
-    estimator: str = "extra-trees"
-    """One of `ESTIMATORS`."""
+    estimator: Kind = Kind.EXTRA_TREES
     trees: int = 100
     leaf: int = 3
     """Fewest listings in a leaf."""

@@ -15,7 +15,7 @@ from tests.conftest import made_up_listings
 from training.__main__ import cli
 from training.data import Listings, read
 from training.evaluate import FOLDS, calibrate, folds_by_cell
-from training.fit import Options, fit
+from training.fit import Kind, Options, fit
 from training.recipe import Trained, train
 
 
@@ -38,7 +38,7 @@ def test_fit_writes_a_model_and_reports_as_json_and_as_a_table(csv: Path, tmp_pa
         evaluation
     )
     assert "completas" in result.stderr
-    model = Model.load((tmp_path / "m.safetensors").read_bytes())
+    model = Model.load(out.read_bytes())
     assert model.metadata["verified"]["rows"] == 300
 
 
@@ -57,7 +57,7 @@ def test_csv_and_parquet_give_the_same_listings(csv: Path, tmp_path: Path) -> No
 
 
 def test_a_random_forest_can_be_served_too(listings: Listings, home: dict[str, object]) -> None:
-    options = Options(estimator="random-forest", trees=10, jobs=1)
+    options = Options(estimator=Kind.RANDOM_FOREST, trees=10, jobs=1)
     fitted = fit(listings, options)
     assert isinstance(fitted.forest, RandomForestRegressor)
 
