@@ -38,7 +38,7 @@ def test_fit_writes_a_model_and_reports_as_json_and_as_a_table(csv: Path, tmp_pa
         evaluation
     )
     assert "completas" in result.stderr
-    model = Model.load(out.read_bytes())
+    model = Model.load((tmp_path / "m.safetensors").read_bytes())
     assert model.metadata["verified"]["rows"] == 300
 
 
