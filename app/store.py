@@ -104,23 +104,21 @@ class ModelSource:
             )
             reason = self._try_to_update(budget)
             self._schedule()
-            seconds = round(time.monotonic() - started, 4)
-            fields = {**_named(self._served), "reason": reason}
-            if reason is not None:
-                log.warning("refresh failed", extra={**fields, "seconds": seconds})
-                emit(
-                    {
-                        "ModelRefreshFailed": 1,
-                        "ModelEmbedded": _is_embedded(self._served),
-                        "ModelUnavailable": int(self._served is None),
-                    },
-                    **fields,
-                )
-            elif self._served is not before:
-                log.info("newly promoted model served", extra={**_named(self._served), "seconds": seconds})
-                emit({"ModelRefreshed": 1, "ModelFetchTime": seconds}, **fields)
+            self._report_refresh(reason, self._served is not before, round(time.monotonic() - started, 4))
         finally:
             self._busy.release()
+
+    def _report_refresh(self, reason: str | None, swapped: bool, seconds: float) -> None:
+        fields = {**_named(self._served), "reason": reason}
+        emergencies = {"ModelEmbedded": _is_embedded(self._served), "ModelUnavailable": int(self._served is None)}
+        if reason is not None:
+            log.warning("refresh failed", extra={**fields, "seconds": seconds})
+            emit({"ModelRefreshFailed": 1, **emergencies}, **fields)
+        elif swapped:
+            log.info("newly promoted model served", extra={**_named(self._served), "seconds": seconds})
+            emit({"ModelRefreshed": 1, "ModelFetchTime": seconds}, **fields)
+        elif any(emergencies.values()):  # the pointer still leads to a model that was refused
+            emit({**emergencies}, **fields)
 
     def _try_to_update(self, seconds: float) -> str | None:
         """Follow the pointer. Gives the reason why that failed, or None when all is as S3 says."""

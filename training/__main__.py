@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
 from app.errors import PricingError
-from training import artifact
+from training import artifact, publish
 from training.data import read
 from training.evaluate import FOLDS
 from training.fit import Kind, Options
@@ -28,9 +29,7 @@ console = Console(stderr=True)
 DEFAULTS = Options()
 
 
-@cli.callback()
-def main() -> None:
-    """Keep `fit` a subcommand even while it is the only one."""
+cli.add_typer(publish.cli)
 
 
 @cli.command("fit")
@@ -84,5 +83,5 @@ if __name__ == "__main__":
     try:
         cli(standalone_mode=True)
     except PricingError as error:
-        console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
