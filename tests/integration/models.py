@@ -55,4 +55,4 @@ def of_another_schema(data: bytes) -> ModelFile:
 def that_prices_wrongly(data: bytes) -> ModelFile:
     """A whole file whose trees do not give the prices it promises."""
     golden = reader.read(data).metadata["golden"]
-    return altered(data, golden=[row | {"precio": row["precio"] + 0.01} for row in golden])
+    return altered(data, golden=[row | {"precio": row["precio"] + 1} for row in golden])
