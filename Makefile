@@ -8,10 +8,10 @@ export PIP_NO_WARN_SCRIPT_LOCATION := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format train kernel lock clean
-.PHONY: build invoke start-api deploy publish check-template test-container
+.PHONY: build invoke start-api deploy publish rollback smoke check-template test-container
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/kernel.stamp ## serve prices at http://localhost:8000 (PORT=..., MODEL_URI=s3://bucket/prefix)
 	@printf '\n  API y pruebas:  http://localhost:%s/docs\n\n  Una vivienda:\n' $(PORT)
@@ -50,6 +50,8 @@ clean: ## remove what the build made
 SAM := SAM_CLI_TELEMETRY=0 $(VENV)-deploy/bin/sam
 EVENT ?= events/rest-predecir.json
 STACK ?= precio-madrid
+MODEL ?= models/model.safetensors
+PUBLISH_FLAGS ?= --promote
 DEPLOY_FLAGS ?=
 
 build: $(VENV)-deploy/stamp ## build the Lambda image (needs Docker)
@@ -63,6 +65,19 @@ start-api: build ## serve the image behind a local API Gateway at http://localho
 
 deploy: build ## create or update the stack in your AWS account
 	@$(SAM) deploy $(DEPLOY_FLAGS)
+
+# What the stack says of itself: $(call output,Url)
+output = $$($(SAM) list stack-outputs --stack-name $(STACK) --output json | $(PYTHON) -c \
+  'import json, sys; print(next(o["OutputValue"] for o in json.load(sys.stdin) if o["OutputKey"] == "$(1)"))')
+
+publish: $(VENV)/test.stamp $(VENV)-deploy/stamp ## put a model into the stack's bucket and serve it: make publish MODEL=...
+	@MODEL_URI="$(call output,ModelUri)" $(BIN)/python -m training publish $(MODEL) $(PUBLISH_FLAGS)
+
+rollback: $(VENV)/test.stamp $(VENV)-deploy/stamp ## serve the model before the current one again
+	@MODEL_URI="$(call output,ModelUri)" $(BIN)/python -m training rollback
+
+smoke: $(VENV)-deploy/stamp ## ask the deployed stack how it is
+	@url="$(call output,Url)" && curl --fail --silent --show-error --retry 5 --max-time 30 "$$url/salud" && echo
 
 check-template: $(VENV)-deploy/stamp $(VENV)-audit/stamp ## read template.yaml as AWS and an auditor would
 	@AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-eu-south-2} $(SAM) validate --lint # any Region; nothing is called there

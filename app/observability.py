@@ -56,6 +56,7 @@ def configure(settings: Settings) -> None:
     _logger.setLevel(settings.log_level)
     # Lambda's runtime client has a handler of its own on the root logger: every line would come twice
     _logger.propagate = False
+    logging.getLogger("mangum").setLevel(logging.WARNING)  # it would add a line to each request's record
 
 
 def invocation(context: "LambdaContext | None") -> None:

@@ -57,13 +57,11 @@ def sam() -> str:
 
 
 @pytest.fixture(scope="session")
-def built_template(engine: Any, sam: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built_template(engine: Any, sam: str) -> Path:
     """template.yaml as `sam build` leaves it, with the image built."""
-    folder = tmp_path_factory.mktemp("build")
-    command = [sam, "build", "--build-dir", str(folder)]
-    build = subprocess.run(command, check=False, cwd=ROOT, env=SAM_ENVIRONMENT, capture_output=True, text=True)
+    build = subprocess.run([sam, "build"], check=False, cwd=ROOT, env=SAM_ENVIRONMENT, capture_output=True, text=True)
     assert build.returncode == 0, build.stderr[-4000:]
-    return folder / "template.yaml"
+    return ROOT / ".aws-sam" / "build" / "template.yaml"
 
 
 @pytest.fixture(scope="session")

@@ -40,8 +40,9 @@ def test_an_event_is_answered_as_its_name_says(emulator: Emulator, event: Path) 
 
 
 @pytest.mark.parametrize("event", SAM_EVENTS, ids=lambda path: path.stem)
-def test_sam_local_invoke_answers_it_too(sam: str, built_template: Path, event: Path) -> None:
-    command = [sam, "local", "invoke", "--template", str(built_template), "--event", str(event), "--skip-pull-image"]
+@pytest.mark.usefixtures("built_template")
+def test_sam_local_invoke_answers_it_too(sam: str, event: Path) -> None:
+    command = [sam, "local", "invoke", "--event", str(event)]
     call = subprocess.run(
         command, check=False, cwd=ROOT, env=SAM_ENVIRONMENT, capture_output=True, text=True, timeout=120
     )

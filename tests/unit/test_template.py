@@ -377,6 +377,12 @@ def test_every_log_is_kept_for_a_limited_time() -> None:
     assert properties(FUNCTION)["LoggingConfig"]["LogGroup"] == {"Ref": "PricingLogs"}
 
 
+def test_metrics_are_never_filtered_out_of_the_log() -> None:
+    level = properties(FUNCTION)["LoggingConfig"]["ApplicationLogLevel"]
+
+    assert level == {"Fn::If": ["IsDebug", "DEBUG", "INFO"]}
+
+
 def test_the_access_log_holds_no_bodies_no_queries_and_no_keys() -> None:
     (stage,) = resources("AWS::ApiGateway::Stage").values()
     fields = json.loads(stage["Properties"]["AccessLogSetting"]["Format"])
