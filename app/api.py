@@ -5,16 +5,12 @@ Routes only translate: what a price is, the model knows; where a model comes fro
 
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from importlib.util import find_spec
-from pathlib import Path
 from time import time
 from typing import Annotated, Any, Protocol
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
-from fastapi.staticfiles import StaticFiles
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 from starlette.types import Lifespan
@@ -24,6 +20,7 @@ from app.errors import ModelUnavailable
 from app.features import FIELDS
 from app.middleware import Surroundings
 from app.model import Estimate, Model
+from app.pages import add_pages
 from app.schemas import (
     Detalle,
     DetalleDeCampos,
@@ -42,14 +39,6 @@ from app.schemas import (
 
 MAX_BODY_BYTES = 6 * 1024 * 1024
 """What a Lambda function can be sent in one synchronous call."""
-
-_WEB = Path(__file__).parent / "web"
-
-# Swagger UI and ReDoc style their elements inline; ReDoc searches in a worker made from a blob.
-_DOCS_POLICY = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; connect-src 'self'; worker-src blob:; frame-ancestors 'none'"
-}
 
 _DESCRIPTION = """
 Estima el **precio de oferta** (2023) de una vivienda en la Comunidad de Madrid, con un intervalo y con avisos
@@ -166,7 +155,7 @@ def create_app(
             max_age=600,
         )
     _add_errors(app)
-    _add_pages(app)
+    add_pages(app, lambda: source.current.model)
 
     @app.get("/", response_model=Saludo, tags=["servicio"], summary="Saludo")
     async def hello() -> Response:
@@ -305,21 +294,3 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(ModelUnavailable)
     async def unavailable(_: Request, error: ModelUnavailable) -> Response:
         return _json({"detail": str(error)}, 503)
-
-
-def _add_pages(app: FastAPI) -> None:
-    """`/docs` and `/redoc` from files of this image: they work with no network, and behind any path prefix."""
-    offline = find_spec("fastapi_offline")
-    if offline is None or not offline.submodule_search_locations:
-        raise RuntimeError("fastapi-offline isn't installed: install requirements/run.txt")
-    assets = Path(offline.submodule_search_locations[0]) / "static"
-    app.mount("/estaticos/docs", StaticFiles(directory=assets))
-    app.mount("/estaticos", StaticFiles(directory=_WEB / "estaticos"))
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> FileResponse:
-        return FileResponse(_WEB / "docs.html", headers=_DOCS_POLICY)
-
-    @app.get("/redoc", include_in_schema=False)
-    async def redoc() -> FileResponse:
-        return FileResponse(_WEB / "redoc.html", headers=_DOCS_POLICY)
