@@ -107,7 +107,8 @@ $(VENV)/run.stamp: requirements/run.txt requirements/build.txt | $(VENV)/pyvenv.
 	@$(PIP) install --require-hashes --only-binary :all: -r requirements/run.txt -r requirements/build.txt
 	@touch $@
 
-$(VENV)/kernel.stamp: setup.py app/forest.py app/forest.pxd | $(VENV)/run.stamp
+TYPED := $(wildcard app/*.pxd)
+$(VENV)/kernel.stamp: setup.py $(TYPED) $(TYPED:.pxd=.py) | $(VENV)/run.stamp
 	@echo 'Compiling the kernel ...'
 	@rm -rf build/lib.* app/*.so # a kernel of an older source must not outlive it
 	@$(BIN)/python setup.py --quiet build_ext --inplace

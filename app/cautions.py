@@ -52,10 +52,10 @@ class Cautions:
         self._least_density = float(metadata["coverage"]["least"])
         self._usual_spread = float(metadata["usual_spread"])
 
-    def about(self, home: Home, row: Sequence[float], spread: float) -> list[Caution]:
-        """All that is odd about a home, given its row of features and the spread of its trees (log price)."""
+    def about(self, home: Home, rows: Sequence[float], at: int, spread: float) -> list[Caution]:
+        """All that is odd about a home, given its row, from `at` on, and the spread of its trees (log price)."""
         found = []
-        if row[self._density_column] < self._least_density:
+        if rows[at + self._density_column] < self._least_density:
             found.append(
                 Caution(
                     "latitud",

@@ -3,6 +3,9 @@
 Plain Python on purpose: it runs where numpy is not, and gives the same floats in both places.
 """
 
+from __future__ import annotations
+
+from array import array
 from collections.abc import Sequence
 from math import hypot, log, nan
 from typing import TypeAlias
@@ -65,46 +68,53 @@ NAMES = (
     "hedonico",
 )
 """The columns of a row."""
+WIDTH = len(NAMES)
+PLACE = NAMES.index(f"{CHANNELS[0]}_{1000 * BANDWIDTHS_KM[0]:.0f}m")
+"""The first of the columns that the surface fills."""
 
 _TYPICAL_LOG_SURFACE = 4.7  # log of 110 m²; centred, the two terms of the area don't move together
 
 
-def features(home: Home, surface: PriceSurface) -> list[float]:
-    """The row of a home as it is served, in the order of `NAMES`; what is unknown is NaN."""
-    x, y = plane(home[0], home[1])
-    return row(home, x, y, surface.at(x, y), surface.coefficients)
+def matrix(homes: Sequence[Home], surface: PriceSurface) -> array[float]:
+    """The rows of homes as they are served, one after the other, in the order of `NAMES`; what is unknown is NaN."""
+    width, place = WIDTH, PLACE
+    rows = array("d", bytes(8 * width * len(homes)))
+    at = 0
+    for home in homes:
+        x, y = plane(home[0], home[1])
+        surface.fill(x, y, rows, at + place)
+        fill(home, x, y, surface.coefficients, rows, at)
+        at += width
+    return rows
 
 
-def row(home: Home, x: float, y: float, local: Sequence[float], coefficients: Sequence[float]) -> list[float]:
-    """The row of a home at (x, y) km, given what the surface says there.
+def fill(home: Home, x: float, y: float, coefficients: array[float], rows: array[float], at: int) -> None:
+    """Put the row of a home at (x, y) km into `rows` from `at` on, around what the surface has put at `PLACE`.
 
-    `local` is what `PriceSurface.at` returns; training passes values that leave the home's own cell out. The last
-    column is a first estimate of the log price: what the home is plus where it is.
+    The last column is a first estimate of the log price: what the home is (terms and their coefficients) plus where
+    it is (the narrowest price level).
     """
     latitude, longitude, built, baths, rooms, garden, age, usable, lift, garage, condition = home
-    score = local[0]
-    for coefficient, term in zip(coefficients, terms(home), strict=True):
-        score += coefficient * term
-    return [
-        latitude,
-        longitude,
-        built,
-        baths,
-        rooms,
-        garden,
-        nan if age is None else age_band(age),
-        nan if usable is None else usable,
-        lift,
-        garage,
-        nan if condition is None else CONDITIONS[condition],
-        x + y,
-        x - y,
-        hypot(x, y),
-        built / max(rooms, 1),
-        nan if usable is None else usable / built,
-        *local,
-        score,
-    ]
+    rows[at] = latitude
+    rows[at + 1] = longitude
+    rows[at + 2] = built
+    rows[at + 3] = baths
+    rows[at + 4] = rooms
+    rows[at + 5] = garden
+    rows[at + 6] = nan if age is None else age_band(age)
+    rows[at + 7] = nan if usable is None else usable
+    rows[at + 8] = lift
+    rows[at + 9] = garage
+    rows[at + 10] = nan if condition is None else CONDITIONS[condition]
+    rows[at + 11] = x + y
+    rows[at + 12] = x - y
+    rows[at + 13] = hypot(x, y)
+    rows[at + 14] = built / max(rooms, 1)
+    rows[at + 15] = nan if usable is None else usable / built
+    score = rows[at + PLACE]
+    for i, term in enumerate(terms(home)):
+        score += coefficients[i] * term
+    rows[at + WIDTH - 1] = score
 
 
 def terms(home: Home) -> list[float]:

@@ -3,10 +3,11 @@
 It knows neither HTTP nor AWS. A model never changes once loaded, so one answer can't mix two of them.
 """
 
+from __future__ import annotations
+
 import hashlib
 from array import array
 from collections.abc import Sequence
-from itertools import chain
 from math import exp
 from typing import Any, NamedTuple, Self
 
@@ -14,7 +15,7 @@ from app import artifact
 from app.cautions import Caution, Cautions
 from app.errors import ArtifactError
 from app.explain import contributions
-from app.features import FIELDS, NAMES, Home, features
+from app.features import FIELDS, NAMES, WIDTH, Home, matrix
 from app.forest import COMPILED, Forest
 from app.surface import PriceSurface
 
@@ -107,22 +108,22 @@ class Model:
         ):
             raise ArtifactError("The model doesn't price its golden rows as it did when it was trained.")
 
-    def log_prices(self, homes: Sequence[Home]) -> "array[float]":
+    def log_prices(self, homes: Sequence[Home]) -> array[float]:
         """The forest's own answer, log euro: what scikit-learn's `predict` gives, bit for bit."""
-        return self._forest.predict(array("d", chain.from_iterable(self._rows(homes))), len(homes))
-
-    def _rows(self, homes: Sequence[Home]) -> list[list[float]]:
-        surface = self._surface
-        return [features(home, surface) for home in homes]
+        return self._forest.predict(matrix(homes, self._surface), len(homes))
 
     def price(self, homes: Sequence[Home]) -> list[Estimate]:
         """Price homes, in their order."""
-        rows = self._rows(homes)
+        rows = matrix(homes, self._surface)
+        means, spreads = self._forest.predict_spread(rows, len(homes))
         about = self._cautions.about
-        means, spreads = self._forest.predict_spread(array("d", chain.from_iterable(rows)), len(homes))
         return [
-            Estimate(round(exp(mean), 2), self._interval(mean, spread), about(home, row, spread))
-            for home, row, mean, spread in zip(homes, rows, means, spreads, strict=True)
+            Estimate(
+                round(exp(means[i]), 2),
+                self._interval(means[i], spreads[i]),
+                about(home, rows, i * WIDTH, spreads[i]),
+            )
+            for i, home in enumerate(homes)
         ]
 
     def explain(self, home: Home, reference: Home) -> Explanation:

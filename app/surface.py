@@ -4,6 +4,9 @@ Three bandwidths, narrow to wide, each a block-sparse regular grid of four chann
 there are listings near, so the grids hold smoothed values and no listing.
 """
 
+from __future__ import annotations
+
+from array import array
 from collections.abc import Mapping, Sequence
 from math import isfinite, log
 from typing import Any
@@ -23,6 +26,7 @@ CHANNELS = ("nivel", "chalets", "tamano", "densidad")
 area in m², and log(kernel count + COUNT_FLOOR)."""
 COUNT_FLOOR = 0.1
 LOG_COUNT_FLOOR = log(COUNT_FLOOR)
+N_CHANNELS = len(CHANNELS)
 
 BLOCK = 8
 """Intervals along the side of a block; it has one node more, so that a lookup never leaves its block."""
@@ -71,29 +75,31 @@ class Grid:
         self.spacing, self.west, self.south = spacing, west, south
         self.columns, self.rows = columns, rows
         self.index, self.nodes = index, nodes
-        self.low, self.step = tuple(low), tuple(step)
+        self.low, self.step = array("d", low), array("d", step)
 
-    def at(self, x: float, y: float) -> list[float] | None:
-        """The four channels at a point of the plane, bilinear; None where there is no block."""
-        u, v = (x - self.west) / self.spacing, (y - self.south) / self.spacing
-        if not (0 <= u < self.columns * BLOCK and 0 <= v < self.rows * BLOCK):
-            return None
+    def fill(self, x: float, y: float, out: array[float], at: int) -> bool:
+        """Put the four channels at a point of the plane, bilinear, into `out` from `at` on.
+
+        False, and nothing is put, where there is no block.
+        """
+        side, nodes, channels = BLOCK, NODES, N_CHANNELS  # as locals they are C integers in the compiled build
+        u = (x - self.west) / self.spacing
+        v = (y - self.south) / self.spacing
+        if not (0 <= u < self.columns * side and 0 <= v < self.rows * side):
+            return False
         i, j = int(u), int(v)
-        block = self.index[j // BLOCK * self.columns + i // BLOCK]
+        block = self.index[j // side * self.columns + i // side]
         if block == ABSENT:
-            return None
-        u, v = u - i, v - j
-        nodes = self.nodes
-        a = ((block * NODES + j % BLOCK) * NODES + i % BLOCK) * 4
-        b = a + NODES * 4
-        sw, se, nw, ne = (1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v
-        low, step = self.low, self.step
-        return [
-            low[0] + step[0] * (sw * nodes[a] + se * nodes[a + 4] + nw * nodes[b] + ne * nodes[b + 4]),
-            low[1] + step[1] * (sw * nodes[a + 1] + se * nodes[a + 5] + nw * nodes[b + 1] + ne * nodes[b + 5]),
-            low[2] + step[2] * (sw * nodes[a + 2] + se * nodes[a + 6] + nw * nodes[b + 2] + ne * nodes[b + 6]),
-            low[3] + step[3] * (sw * nodes[a + 3] + se * nodes[a + 7] + nw * nodes[b + 3] + ne * nodes[b + 7]),
-        ]
+            return False
+        u -= i
+        v -= j
+        a = ((block * nodes + j % side) * nodes + i % side) * channels
+        b = a + nodes * channels
+        for channel in range(channels):
+            south = (1 - u) * self.nodes[a + channel] + u * self.nodes[a + channels + channel]
+            north = (1 - u) * self.nodes[b + channel] + u * self.nodes[b + channels + channel]
+            out[at + channel] = self.low[channel] + self.step[channel] * ((1 - v) * south + v * north)
+        return True
 
 
 class PriceSurface:
@@ -103,12 +109,12 @@ class PriceSurface:
     """
 
     def __init__(self, grids: Sequence[Grid], means: Sequence[float], coefficients: Sequence[float]) -> None:
-        self.grids = tuple(grids)
-        self.means = list(means)
-        self.coefficients = list(coefficients)
+        self.grids = list(grids)
+        self.means = array("d", means)
+        self.coefficients = array("d", coefficients)
 
     @classmethod
-    def read(cls, artifact: Artifact) -> "PriceSurface":
+    def read(cls, artifact: Artifact) -> PriceSurface:
         """The surface of an artifact. Raises ArtifactError where it has none or a damaged one."""
         try:
             described: Mapping[str, Any] = artifact.metadata["surface"]
@@ -128,14 +134,18 @@ class PriceSurface:
             raise ArtifactError("the model's price surface has no level where its grids end")
         return surface
 
-    def at(self, x: float, y: float) -> list[float]:
-        """`CHANNELS` at each of the bandwidths, narrow to wide: 4 floats for each grid.
+    def fill(self, x: float, y: float, out: array[float], at: int) -> None:
+        """Put `CHANNELS` at each of the bandwidths, narrow to wide, into `out` from `at` on: 4 floats for each grid.
 
         A level is shrunk towards the next wider one, so where a grid has no block the wider value stands.
         """
-        values = [*self.means, LOG_COUNT_FLOOR]
-        local: list[float] = []
-        for grid in reversed(self.grids):
-            values = grid.at(x, y) or [values[0], values[1], values[2], LOG_COUNT_FLOOR]
-            local = values + local
-        return local
+        channels = N_CHANNELS
+        wider = -1
+        for level in range(len(self.grids) - 1, -1, -1):
+            here = at + level * channels
+            grid = self.grids[level]
+            if not grid.fill(x, y, out, here):
+                for channel in range(channels - 1):
+                    out[here + channel] = self.means[channel] if wider < 0 else out[wider + channel]
+                out[here + channels - 1] = LOG_COUNT_FLOOR
+            wider = here

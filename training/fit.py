@@ -1,5 +1,6 @@
 """Listings -> a fitted price surface and forest: features, estimator and its settings."""
 
+from array import array
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
@@ -8,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
-from app.features import Home, features, row
+from app.features import PLACE, WIDTH, Home, fill, matrix
 from app.surface import BANDWIDTHS_KM, CHANNELS, PriceSurface, plane
 from training.data import Listings
 from training.surface import fit_surface
@@ -65,17 +66,18 @@ class Fitted:
 
     def matrix(self, homes: list[Home]) -> Floats:
         """The rows of the homes as they are served: float64[n_homes, n_features]."""
-        return np.array([features(home, self.surface) for home in homes], dtype=np.float64)
+        return np.array(matrix(homes, self.surface)).reshape(len(homes), WIDTH)
 
 
 def fit(listings: Listings, options: Options) -> Fitted:
     """Fit the surface and a forest to the log price of the listings."""
     logs = np.log(listings.prices)
     surface, local = fit_surface(listings.homes, logs, listings.detached)
-    rows = [
-        row(home, *plane(home[0], home[1]), place, surface.coefficients)
-        for home, place in zip(listings.homes, local.tolist(), strict=True)
-    ]
+    rows = array("d", bytes(8 * WIDTH * len(listings)))
+    table = np.frombuffer(rows).reshape(len(listings), WIDTH)
+    table[:, PLACE : PLACE + local.shape[1]] = local
+    for i, home in enumerate(listings.homes):
+        fill(home, *plane(home[0], home[1]), surface.coefficients, rows, i * WIDTH)
     forest = ESTIMATORS[options.estimator](
         n_estimators=options.trees,
         min_samples_leaf=options.leaf,
@@ -83,7 +85,7 @@ def fit(listings: Listings, options: Options) -> Fitted:
         random_state=options.seed,
         n_jobs=options.jobs,
     )
-    forest.fit(np.array(rows, dtype=np.float32), logs)
+    forest.fit(table.astype(np.float32), logs)
     for tree in forest.estimators_:
         # Leaves as float32: half the artifact, and scikit-learn itself now predicts what will be served.
         tree.tree_.value[:] = tree.tree_.value.astype(np.float32)

@@ -4,6 +4,7 @@ A training row is described by its neighbours without its own cell, as a home in
 seen will be.
 """
 
+from array import array
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.features import Home, terms
-from app.surface import ABSENT, BANDWIDTHS_KM, BLOCK, COUNT_FLOOR, NODES, Grid, PriceSurface, plane
+from app.surface import ABSENT, BANDWIDTHS_KM, BLOCK, COUNT_FLOOR, N_CHANNELS, NODES, Grid, PriceSurface, plane
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -97,8 +98,7 @@ def _fit_grids(x: Floats, y: Floats, cell: Ints, values: Floats, means: Floats) 
         blocks, sums, node_x, node_y = blocks[kept], sums[mask], node_x[mask], node_y[mask]
         # Shrunk towards what the wider grid will say here, so that leaving a block is no jump.
         wider = PriceSurface(grids, means.tolist(), ())
-        places = zip(node_x.tolist(), node_y.tolist(), strict=True)
-        prior = np.array([wider.at(*place)[: len(means)] for place in places]) if grids else means
+        prior = _levels(wider, node_x, node_y)[:, : len(means)] if grids else means
         table = np.column_stack([_shrink(sums, prior), np.log(sums[:, -1] + COUNT_FLOOR)])
 
         low = table.min(axis=0)
@@ -122,6 +122,15 @@ def _fit_grids(x: Floats, y: Floats, cell: Ints, values: Floats, means: Floats) 
             ),
         )
     return grids
+
+
+def _levels(surface: PriceSurface, x: Floats, y: Floats) -> Floats:
+    """What a surface says at points of the plane: float64[n, 4 * grids]."""
+    width = len(surface.grids) * N_CHANNELS
+    found = array("d", bytes(8 * width * len(x)))
+    for i, place in enumerate(zip(x.tolist(), y.tolist(), strict=True)):
+        surface.fill(*place, found, i * width)
+    return np.array(found).reshape(len(x), width)
 
 
 def _blocks_near(row: Ints, column: Ints, rows: int, columns: int) -> Ints:
@@ -199,9 +208,10 @@ def described(surface: PriceSurface) -> dict[str, object]:
     """The rest of the surface, for the artifact's metadata."""
     return {
         "grids": [
-            {name: getattr(grid, name) for name in ("spacing", "west", "south", "columns", "rows", "low", "step")}
+            {name: getattr(grid, name) for name in ("spacing", "west", "south", "columns", "rows")}
+            | {"low": list(grid.low), "step": list(grid.step)}
             for grid in surface.grids
         ],
-        "means": surface.means,
-        "coefficients": surface.coefficients,
+        "means": list(surface.means),
+        "coefficients": list(surface.coefficients),
     }

@@ -11,16 +11,33 @@ import pytest
 import app.forest
 
 
-@pytest.fixture(scope="session")
-def plain_kernel() -> ModuleType:
-    """The kernel as plain Python, whether or not a compiled one stands beside it."""
-    source = Path(app.forest.__file__).parent / "forest.py"
-    spec = importlib.util.spec_from_file_location("plain_forest", source)
+def plain(name: str) -> ModuleType:
+    """A module of the application as plain Python, whether or not a compiled one stands beside it."""
+    source = Path(app.forest.__file__).parent / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"plain_{name}", source)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def plain_kernel() -> ModuleType:
+    """The kernel as plain Python."""
+    return plain("forest")
+
+
+@pytest.fixture(scope="session")
+def plain_surface() -> ModuleType:
+    """The price surface as plain Python."""
+    return plain("surface")
+
+
+@pytest.fixture(scope="session")
+def plain_features() -> ModuleType:
+    """The features as plain Python."""
+    return plain("features")
 
 
 @pytest.fixture(scope="session")
