@@ -5,14 +5,18 @@ it is: the validation that follows names it.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from unicodedata import normalize
 
 _FLAGS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 _BOOLEAN = frozenset({"jardin", "ascensor", "garaje"})
 _TEXT = frozenset({"condicion"})
 _UNKNOWN = frozenset({"", "nan", "null", "none"})
-_OPTIONAL = frozenset({"antiguedad", "superficie_util", "condicion"})
+
+OPTIONAL = frozenset({"antiguedad", "superficie_util", "condicion"})
+"""Fields that may be unknown."""
+MISSING: Final = object()
+"""What an empty cell of a field that is not optional holds: nothing, so the field is left out."""
 
 
 def field_name(column: str) -> str:
@@ -21,21 +25,22 @@ def field_name(column: str) -> str:
     return "baños" if name == "banos" else name
 
 
+def value(name: str, cell: str) -> Any:
+    """Give one cell of a field its type: None where it may be unknown and is, MISSING where it may not."""
+    text = cell.strip()
+    if text.lower() in _UNKNOWN:
+        return None if name in OPTIONAL else MISSING
+    if name in _TEXT:
+        return text
+    if name in _BOOLEAN:
+        return _FLAGS.get(text.lower(), text)
+    return _number(text)
+
+
 def values(record: Mapping[str, str | None]) -> dict[str, Any]:
     """Give the cells of a record their types; empty cells of optional fields become None, others go missing."""
-    typed: dict[str, Any] = {}
-    for name, cell in record.items():
-        text = "" if cell is None else cell.strip()
-        if text.lower() in _UNKNOWN:
-            if name in _OPTIONAL:
-                typed[name] = None
-        elif name in _TEXT:
-            typed[name] = text
-        elif name in _BOOLEAN:
-            typed[name] = _FLAGS.get(text.lower(), text)
-        else:
-            typed[name] = _number(text)
-    return typed
+    typed = {name: value(name, cell or "") for name, cell in record.items()}
+    return {name: found for name, found in typed.items() if found is not MISSING}
 
 
 def _number(text: str) -> float | str:

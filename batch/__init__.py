@@ -1,0 +1,1 @@
+"""Prices for whole files: the same steps on this machine and on Step Functions."""
