@@ -67,7 +67,9 @@ def source() -> dict[str, Any]:
 def expanded(**parameters: str) -> dict[str, Any]:
     """The template as CloudFormation gets it from SAM, with these parameters and the others' defaults."""
     template = source()
-    template["Resources"][FUNCTION]["Properties"]["ImageUri"] = "123456789012.dkr.ecr.eu-south-2.amazonaws.com/x:1"
+    for name in (FUNCTION, "BatchFunction"):
+        template["Resources"][name]["Properties"]["ImageUri"] = "123456789012.dkr.ecr.eu-south-2.amazonaws.com/x:1"
+    template["Resources"]["BatchMachine"]["Properties"]["DefinitionUri"] = "s3://bucket/key"  # where sam uploads it
     for name in ("SecurityPolicy", "EndpointAccessMode"):  # newer than the transform that fits our pydantic
         del template["Resources"]["PricingApi"]["Properties"][name]
     defaults = {name: str(parameter["Default"]) for name, parameter in template["Parameters"].items()}
@@ -242,6 +244,8 @@ def test_each_role_can_be_taken_on_by_one_service() -> None:
 
     assert {name: [s["Principal"]["Service"] for s in rows] for name, rows in services.items()} == {
         "PricingRole": ["lambda.amazonaws.com"],
+        "BatchRole": ["lambda.amazonaws.com"],
+        "BatchMachineRole": ["states.amazonaws.com"],
         "DeploymentRole": ["codedeploy.amazonaws.com"],
         "GatewayLogRole": ["apigateway.amazonaws.com"],
     }
@@ -342,20 +346,25 @@ def test_a_release_can_go_out_while_an_alarm_rings() -> None:
 # --- the bucket
 
 
-def test_the_bucket_is_private_encrypted_versioned_and_outlives_the_stack() -> None:
-    bucket = expanded()["Resources"]["ModelBucket"]
+def test_models_are_versioned() -> None:
+    assert properties("ModelBucket")["VersioningConfiguration"] == {"Status": "Enabled"}
+
+
+@pytest.mark.parametrize("name", ["ModelBucket", "BatchBucket"])
+def test_every_bucket_is_private_encrypted_and_outlives_the_stack(name: str) -> None:
+    bucket = expanded()["Resources"][name]
     settings = bucket["Properties"]
     (encryption,) = settings["BucketEncryption"]["ServerSideEncryptionConfiguration"]
 
     assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("Retain", "Retain")
-    assert settings["VersioningConfiguration"] == {"Status": "Enabled"}
     assert encryption["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
     assert len(settings["PublicAccessBlockConfiguration"]) == 4
     assert all(value is True for value in settings["PublicAccessBlockConfiguration"].values())
 
 
-def test_the_bucket_is_reached_over_tls_only_even_when_the_stack_is_gone() -> None:
-    policy = expanded()["Resources"]["ModelBucketPolicy"]
+@pytest.mark.parametrize("name", ["ModelBucket", "BatchBucket"])
+def test_every_bucket_is_reached_over_tls_only_even_when_the_stack_is_gone(name: str) -> None:
+    policy = expanded()["Resources"][f"{name}Policy"]
     statements = policy["Properties"]["PolicyDocument"]["Statement"]
 
     assert policy["DeletionPolicy"] == "Retain"
@@ -372,7 +381,7 @@ def test_the_bucket_is_reached_over_tls_only_even_when_the_stack_is_gone() -> No
 def test_every_log_is_kept_for_a_limited_time() -> None:
     groups = resources("AWS::Logs::LogGroup")
 
-    assert set(groups) == {"PricingLogs", "AccessLogs"}
+    assert set(groups) == {"PricingLogs", "BatchLogs", "AccessLogs"}
     assert all(g["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"} for g in groups.values())
     assert properties(FUNCTION)["LoggingConfig"]["LogGroup"] == {"Ref": "PricingLogs"}
 
