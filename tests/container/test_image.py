@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import ROOT
+
 BASE = "public.ecr.aws/lambda/python:3.13"
 BUDGET = 80 * 1024 * 1024  # bytes over the base image
 
@@ -70,6 +72,11 @@ def test_nothing_that_serves_needs_them(engine: Any, image: Any) -> None:
 
 def test_the_kernel_is_compiled(engine: Any, image: Any) -> None:
     assert python(engine, image, "from app.forest import COMPILED; print(COMPILED)") == "True"
+
+
+@pytest.mark.parametrize("module", sorted(path.stem for path in (ROOT / "app").glob("*.pxd")))
+def test_whatever_can_be_compiled_is(engine: Any, image: Any, module: str) -> None:
+    assert python(engine, image, f"import app.{module} as module; print(module.__file__)").endswith(".so")
 
 
 def test_the_embedded_model_is_in_it(inside: dict[str, Any]) -> None:
