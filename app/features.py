@@ -69,9 +69,13 @@ NAMES = (
 )
 """The columns of a row."""
 WIDTH = len(NAMES)
+HEDONIC = WIDTH - 1
 PLACE = NAMES.index(f"{CHANNELS[0]}_{1000 * BANDWIDTHS_KM[0]:.0f}m")
 """The first of the columns that the surface fills."""
 
+SMALLEST, LARGEST = 15, 1_500  # m²
+MOST_ROOMS = 15
+LEAST_USABLE, MOST_USABLE = 0.3, 1.05  # of the built area
 _TYPICAL_LOG_SURFACE = 4.7  # log of 110 m²; centred, the two terms of the area don't move together
 
 
@@ -91,8 +95,8 @@ def matrix(homes: Sequence[Home], surface: PriceSurface) -> array[float]:
 def fill(home: Home, x: float, y: float, coefficients: array[float], rows: array[float], at: int) -> None:
     """Put the row of a home at (x, y) km into `rows` from `at` on, around what the surface has put at `PLACE`.
 
-    The last column is a first estimate of the log price: what the home is (terms and their coefficients) plus where
-    it is (the narrowest price level).
+    The last column is the hedonic score, a first estimate of the log price: what the home is (terms and their
+    coefficients) plus where it is (the narrowest price level). The forest corrects it.
     """
     latitude, longitude, built, baths, rooms, garden, age, usable, lift, garage, condition = home
     rows[at] = latitude
@@ -114,20 +118,20 @@ def fill(home: Home, x: float, y: float, coefficients: array[float], rows: array
     score = rows[at + PLACE]
     for i, term in enumerate(terms(home)):
         score += coefficients[i] * term
-    rows[at + WIDTH - 1] = score
+    rows[at + HEDONIC] = score
 
 
 def terms(home: Home) -> list[float]:
-    """The home's `TERMS`."""
+    """The home's `TERMS`; flat beyond what listings have, as trees are."""
     _, _, built, baths, rooms, garden, age, usable, lift, garage, condition = home
-    size = log(built) - _TYPICAL_LOG_SURFACE
+    size = log(min(max(built, SMALLEST), LARGEST)) - _TYPICAL_LOG_SURFACE
     band = -1.0 if age is None else age_band(age)
     return [
         size,
         size * size,
-        baths,
-        log(max(baths, 1)),
-        rooms,
+        min(baths, MOST_ROOMS),
+        log(min(max(baths, 1), MOST_ROOMS)),
+        min(rooms, MOST_ROOMS),
         garden,
         lift,
         garage,
@@ -142,7 +146,7 @@ def terms(home: Home) -> list[float]:
         condition == "Reformado",
         condition == "A estrenar",
         usable is None,
-        0.0 if usable is None else log(usable / built),
+        0.0 if usable is None else log(min(max(usable / built, LEAST_USABLE), MOST_USABLE)),
     ]
 
 

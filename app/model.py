@@ -15,7 +15,7 @@ from app import artifact
 from app.cautions import Caution, Cautions
 from app.errors import ArtifactError
 from app.explain import contributions
-from app.features import FIELDS, NAMES, WIDTH, Home, matrix
+from app.features import FIELDS, HEDONIC, NAMES, WIDTH, Home, matrix
 from app.forest import COMPILED, Forest
 from app.surface import PriceSurface
 
@@ -61,7 +61,7 @@ class Model:
         self.reference = _home(metadata["reference"])
         self._ranges: dict[str, list[float]] = metadata["ranges"]
         self._cautions = Cautions(metadata)
-        self._calibration: dict[str, float] | None = metadata.get("interval")
+        self._calibration: dict[str, Any] | None = metadata.get("interval")
 
     @classmethod
     def load(cls, data: bytes, *, replay: bool = True) -> Self:
@@ -108,35 +108,39 @@ class Model:
         ):
             raise ArtifactError("The model doesn't price its golden rows as it did when it was trained.")
 
-    def log_prices(self, homes: Sequence[Home]) -> array[float]:
-        """The forest's own answer, log euro: what scikit-learn's `predict` gives, bit for bit."""
+    def corrections(self, homes: Sequence[Home]) -> array[float]:
+        """The forest's own answer, what scikit-learn's `predict` gives, bit for bit: log euro, to add to the score."""
         return self._forest.predict(matrix(homes, self._surface), len(homes))
 
     def price(self, homes: Sequence[Home]) -> list[Estimate]:
         """Price homes, in their order."""
         rows = matrix(homes, self._surface)
-        means, spreads = self._forest.predict_spread(rows, len(homes))
+        corrections, spreads = self._forest.predict_spread(rows, len(homes))
         about = self._cautions.about
-        return [
-            Estimate(
-                round(exp(means[i]), 2),
-                self._interval(means[i], spreads[i]),
-                about(home, rows, i * WIDTH, spreads[i]),
+        estimates = []
+        for i, home in enumerate(homes):
+            at, spread = i * WIDTH, spreads[i]
+            log_price = rows[at + HEDONIC] + corrections[i]
+            estimates.append(
+                Estimate(
+                    round(exp(log_price), 2), self._interval(home, log_price, spread), about(home, rows, at, spread)
+                )
             )
-            for i, home in enumerate(homes)
-        ]
+        return estimates
 
     def explain(self, home: Home, reference: Home) -> Explanation:
         """Say why a home doesn't cost what the reference does. Takes as long as pricing 1,024 homes."""
         return Explanation(*contributions(self._prices, home, reference))
 
     def _prices(self, homes: Sequence[Home]) -> list[float]:
-        return list(map(exp, self.log_prices(homes)))
+        rows = matrix(homes, self._surface)
+        corrections = self._forest.predict(rows, len(homes))
+        return [exp(rows[i * WIDTH + HEDONIC] + correction) for i, correction in enumerate(corrections)]
 
-    def _interval(self, mean: float, spread: float) -> Interval | None:
+    def _interval(self, home: Home, mean: float, spread: float) -> Interval | None:
         if self._calibration is None:
             return None
-        reach = self._calibration["factor"] * (spread + self._calibration["floor"])
+        reach = self._calibration["factors"][home.count(None)] * (spread + self._calibration["floor"])
         return Interval(round(exp(mean - reach), 2), round(exp(mean + reach), 2), self._calibration["confianza"])
 
 

@@ -18,6 +18,9 @@ from training.surface import cells
 
 FOLDS = 5
 CONFIDENCE = 0.9
+MOST_UNKNOWN = 3
+LEAST_TO_CALIBRATE = 50
+"""Listings in a group; with fewer, all of them calibrate it."""
 SPREAD_FLOOR = 0.05
 """Added to the spread of the trees (log price), so that trees which agree by chance don't promise too much."""
 
@@ -28,7 +31,13 @@ class OutOfFold:
 
     mean: Floats
     spread: Floats
+    unknown: npt.NDArray[np.int64]
+    """How many of the optional fields are unknown."""
     fold: npt.NDArray[np.int64]
+
+    def take(self, mask: npt.NDArray[np.bool_]) -> "OutOfFold":
+        """The listings of a mask."""
+        return OutOfFold(self.mean[mask], self.spread[mask], self.unknown[mask], self.fold[mask])
 
 
 def folds_by_cell(listings: Listings, seed: int) -> npt.NDArray[np.int64]:
@@ -47,19 +56,26 @@ def cross_validate(listings: Listings, options: Options, advance: Callable[[], N
         fitted = fit(listings.take(np.flatnonzero(fold != k)), options)
         mean[held_out], spread[held_out] = fitted.predict(listings.take(held_out).homes)
         advance()
-    return OutOfFold(mean, spread, fold)
+    return OutOfFold(mean, spread, np.array([home.count(None) for home in listings.homes]), fold)
 
 
-def calibrate(log_prices: Floats, mean: Floats, spread: Floats) -> dict[str, float]:
-    """A conformal interval scaled by the spread of the trees.
+def calibrate(log_prices: Floats, predicted: OutOfFold) -> dict[str, Any]:
+    """A conformal interval scaled by the spread of the trees: exp(log price -+ factor * (spread + floor)).
 
-    The factor is the finite-sample quantile of |error| / (spread + floor) out of fold: Lei et al., Distribution-Free
-    Predictive Inference for Regression (2018), section 5.2.
+    There is a factor for each number of unknown optional fields, 0 to 3, because a home that is known better is
+    priced better. A factor is the finite-sample quantile of |error| / (spread + floor) out of fold: Lei et al.,
+    Distribution-Free Predictive Inference for Regression (2018), section 5.2; by group as in Vovk, Conditional
+    Validity of Inductive Conformal Predictors (2012).
     """
-    scores = np.abs(log_prices - mean) / (spread + SPREAD_FLOOR)
-    level = min(1.0, np.ceil((len(scores) + 1) * CONFIDENCE) / len(scores))
-    factor = float(np.quantile(scores, level, method="higher"))
-    return {"confianza": CONFIDENCE, "factor": factor, "floor": SPREAD_FLOOR}
+    scores = np.abs(log_prices - predicted.mean) / (predicted.spread + SPREAD_FLOOR)
+    groups = [scores[predicted.unknown == k] for k in range(MOST_UNKNOWN + 1)]
+    factors = [_conformal(group if len(group) >= LEAST_TO_CALIBRATE else scores) for group in groups]
+    return {"confianza": CONFIDENCE, "factors": factors, "floor": SPREAD_FLOOR}
+
+
+def _conformal(scores: Floats) -> float:
+    rank = int(np.ceil((len(scores) + 1) * CONFIDENCE))
+    return float(np.sort(scores)[min(rank, len(scores)) - 1])
 
 
 def report(listings: Listings, predicted: OutOfFold) -> dict[str, dict[str, Any]]:
@@ -68,8 +84,8 @@ def report(listings: Listings, predicted: OutOfFold) -> dict[str, dict[str, Any]
     logs = np.log(listings.prices)
     for k in range(FOLDS):
         inside, outside = predicted.fold == k, predicted.fold != k
-        c = calibrate(logs[outside], predicted.mean[outside], predicted.spread[outside])
-        reach = c["factor"] * (predicted.spread[inside] + c["floor"])
+        c = calibrate(logs[outside], predicted.take(outside))
+        reach = np.array(c["factors"])[predicted.unknown[inside]] * (predicted.spread[inside] + c["floor"])
         low[inside] = np.exp(predicted.mean[inside] - reach)
         high[inside] = np.exp(predicted.mean[inside] + reach)
     guess = np.exp(predicted.mean)

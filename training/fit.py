@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
-from app.features import PLACE, WIDTH, Home, fill, matrix
+from app.features import HEDONIC, PLACE, WIDTH, Home, fill, matrix
 from app.surface import BANDWIDTHS_KM, CHANNELS, PriceSurface, plane
 from training.data import Listings
 from training.surface import fit_surface
@@ -40,10 +40,10 @@ class Options:
     """What `fit` can be told. The defaults are the shipped model's; docs/decisions.md has the figures behind them."""
 
     estimator: Kind = Kind.EXTRA_TREES
-    trees: int = 100
-    leaf: int = 3
+    trees: int = 80
+    leaf: int = 2
     """Fewest listings in a leaf."""
-    columns: float = 0.5
+    columns: float = 0.6
     """Share of the columns tried at each split."""
     seed: int = 0
     jobs: int = 2
@@ -62,7 +62,7 @@ class Fitted:
         """Mean and standard deviation over the trees of the log price, for each home."""
         rows = self.matrix(homes)
         leaves = np.array([tree.predict(rows.astype(np.float32)) for tree in self.forest.estimators_])
-        return self.forest.predict(rows), leaves.std(axis=0)
+        return rows[:, HEDONIC] + self.forest.predict(rows), leaves.std(axis=0)
 
     def matrix(self, homes: list[Home]) -> Floats:
         """The rows of the homes as they are served: float64[n_homes, n_features]."""
@@ -70,7 +70,7 @@ class Fitted:
 
 
 def fit(listings: Listings, options: Options) -> Fitted:
-    """Fit the surface and a forest to the log price of the listings."""
+    """Fit the surface to the log price of the listings, and a forest to what its hedonic score leaves."""
     logs = np.log(listings.prices)
     surface, local = fit_surface(listings.homes, logs, listings.detached)
     rows = array("d", bytes(8 * WIDTH * len(listings)))
@@ -85,7 +85,7 @@ def fit(listings: Listings, options: Options) -> Fitted:
         random_state=options.seed,
         n_jobs=options.jobs,
     )
-    forest.fit(table.astype(np.float32), logs)
+    forest.fit(table.astype(np.float32), logs - table[:, HEDONIC])
     for tree in forest.estimators_:
         # Leaves as float32: half the artifact, and scikit-learn itself now predicts what will be served.
         tree.tree_.value[:] = tree.tree_.value.astype(np.float32)

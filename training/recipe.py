@@ -54,10 +54,10 @@ def train(
     metadata: dict[str, Any] = {
         "schema": SCHEMA,
         "features": list(NAMES),
-        "target": "log_precio",
+        "target": "log_precio - hedonico",
         "ensembles": [{"name": "forest"} | artifact.summation(fitted.forest)],
         "surface": surface.described(fitted.surface),
-        "interval": calibrate(np.log(listings.prices), predicted.mean, predicted.spread),
+        "interval": calibrate(np.log(listings.prices), predicted),
         "ranges": ranges(listings.homes),
         "ratios": typical_ratios(listings.homes),
         "coverage": {"column": DENSITY, "least": float(np.quantile(fitted.density, UNCOVERED))},
@@ -94,7 +94,7 @@ def train(
 
 def _verify(model: Model, fitted: Fitted, listings: Listings) -> int:
     """Hold the served kernel against scikit-learn, bit for bit, on every listing; return how many there were."""
-    served = np.array(model.log_prices(listings.homes))
+    served = np.array(model.corrections(listings.homes))
     if served.tobytes() != fitted.forest.predict(fitted.matrix(listings.homes)).tobytes():
         raise ArtifactError("The kernel and scikit-learn disagree about this forest; it must not be served.")
     return len(listings)

@@ -14,7 +14,7 @@ from app.model import Model
 from tests.conftest import made_up_listings
 from training.__main__ import cli
 from training.data import Listings, read
-from training.evaluate import FOLDS, calibrate, folds_by_cell
+from training.evaluate import FOLDS, OutOfFold, calibrate, folds_by_cell
 from training.fit import Kind, Options, fit
 from training.recipe import Trained, train
 
@@ -63,7 +63,7 @@ def test_a_random_forest_can_be_served_too(listings: Listings, home: dict[str, o
 
     model = Model.load(train(listings, options, year=2020, source="made up").data)
 
-    served = np.array(model.log_prices(listings.homes))
+    served = np.array(model.corrections(listings.homes))
     assert served.tobytes() == fitted.forest.predict(fitted.matrix(listings.homes)).tobytes()
 
 
@@ -80,14 +80,17 @@ def test_homes_of_one_cell_share_a_fold(listings: Listings) -> None:
 def test_the_calibrated_interval_covers_data_it_has_not_seen() -> None:
     rng = np.random.default_rng(3)
     spread = rng.uniform(0.05, 0.5, 20_000)
-    mean = np.zeros_like(spread)
-    truth = rng.normal(0, spread)
-    seen, unseen = slice(0, 10_000), slice(10_000, None)
+    unknown = rng.integers(0, 4, 20_000)
+    truth = rng.normal(0, spread * (1 + unknown))
+    predicted = OutOfFold(np.zeros_like(spread), spread, unknown, np.zeros_like(unknown))
+    seen = np.arange(20_000) < 10_000
 
-    interval = calibrate(truth[seen], mean[seen], spread[seen])
+    interval = calibrate(truth[seen], predicted.take(seen))
 
-    reach = interval["factor"] * (spread[unseen] + interval["floor"])
-    assert np.mean(np.abs(truth[unseen]) <= reach) == pytest.approx(0.9, abs=0.01)
+    reach = np.array(interval["factors"])[unknown] * (spread + interval["floor"])
+    for k in range(4):
+        held_out = ~seen & (unknown == k)
+        assert np.mean(np.abs(truth[held_out]) <= reach[held_out]) == pytest.approx(0.9, abs=0.02)
 
 
 def _with(column: str, value: str | float, row: int = 4) -> pd.DataFrame:
