@@ -17,7 +17,7 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing
 
 def free_port(also: int = 0) -> int:
     """A port that nobody listens on, nor on the one `also` above it (SeaweedFS puts gRPC 10000 higher)."""
-    random = Random()  # noqa: S311 - not for secrets
+    random = Random()
     for _ in range(1000):
         port = random.randint(20_000, 30_000)
         with socket.socket() as first, socket.socket() as second:
