@@ -218,6 +218,7 @@ def _listings(path: Path | None) -> Listings | None:
 def _steps() -> Iterator[Any]:
     """Show what is being done and for how long; gone when it is over."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    quiet = not console.is_terminal  # in a log file it would leave blank lines
+    with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
         task = progress.add_task("")
         yield lambda description: progress.update(task, description=description)

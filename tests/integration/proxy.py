@@ -27,6 +27,7 @@ class Fault:
     status: int | None = None  # answer with this status instead of asking the server
     body: bytes = b""  # what goes with `status`
     refuse: bool = False  # close before answering
+    status_lost: bool = False  # let the server do what was asked, and close without a word of answer
     reset_after: int | None = None  # send so many bytes of the body, then a TCP reset
     cut_after: int | None = None  # send so many bytes of the body, then close as if that were all
     flip_bit: int | None = None  # invert this bit of the body
@@ -115,6 +116,9 @@ def _exchange(proxy: Proxy, handler: socketserver.StreamRequestHandler) -> bool:
     finally:
         upstream.close()
     proxy.requests.append((request, response.status))
+    if fault.status_lost:
+        _reset(handler.connection)
+        return False
     kept = [
         (n, v)
         for n, v in response.getheaders()
