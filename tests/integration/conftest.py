@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -96,7 +97,15 @@ def seaweedfs_depot(seaweedfs_port: int, credentials: None) -> Depot:
 
 
 def _depot(port: int) -> Depot:
-    client = boto3.client(
+    bucket = f"modelos-{next(_names)}"
+    client = _client(port)
+    client.create_bucket(Bucket=bucket)
+    return Depot(client, port, bucket)
+
+
+@cache
+def _client(port: int) -> "S3Client":
+    return boto3.Session().client(
         "s3",
         endpoint_url=f"http://127.0.0.1:{port}",
         aws_access_key_id=servers.CREDENTIALS["AWS_ACCESS_KEY_ID"],
@@ -104,9 +113,6 @@ def _depot(port: int) -> Depot:
         region_name="us-east-1",
         config=Config(retries={"total_max_attempts": 5}),
     )
-    bucket = f"modelos-{next(_names)}"
-    client.create_bucket(Bucket=bucket)
-    return Depot(client, port, bucket)
 
 
 @pytest.fixture

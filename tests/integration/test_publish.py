@@ -331,17 +331,20 @@ def _bad_uri(depot: Depot, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("obstacle", "says"),
+    ("command", "obstacle", "says"),
     [
-        (_unknown_bucket, "there is no such bucket"),
-        (_no_credentials, "no AWS credentials; set AWS_PROFILE"),
-        (_no_network, "check the network"),
-        (_wrong_secret, "check the credentials"),
-        (_unknown_key, "check the credentials"),
-        (_bad_uri, "should look like s3://bucket/prefix"),
+        ("publish", _unknown_bucket, "there is no such bucket"),
+        ("publish", _no_credentials, "no AWS credentials; set AWS_PROFILE"),
+        ("publish", _no_network, "check the network"),
+        ("publish", _wrong_secret, "check the credentials"),
+        ("publish", _unknown_key, "check the credentials"),
+        ("publish", _bad_uri, "should look like s3://bucket/prefix"),
+        ("promote", _wrong_secret, "check the credentials"),
+        ("rollback", _no_credentials, "no AWS credentials"),
+        ("list", _unknown_bucket, "there is no such bucket"),
+        ("status", _no_network, "check the network"),
     ],
 )
-@pytest.mark.parametrize("command", ["publish", "promote", "rollback", "list", "status"])
 def test_what_stands_in_the_way_is_one_line_and_nothing_is_changed(
     command: str,
     obstacle: Callable[[Depot, pytest.MonkeyPatch], None],
