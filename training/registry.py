@@ -84,7 +84,7 @@ class Registry:
         self.uri = uri.rstrip("/")
         self._bucket, _, self._prefix = self.uri.removeprefix("s3://").partition("/")
         with self._explained(f"{self.uri} can't be reached"):
-            self._s3 = boto3.Session().client(
+            self._s3 = boto3.client(
                 "s3",
                 config=Config(
                     connect_timeout=4, read_timeout=20, retries={"total_max_attempts": 3, "mode": "standard"}
