@@ -24,12 +24,12 @@ _names = itertools.count(1)
 
 @dataclass
 class Depot:
-    """A bucket of the test's own, and the prefix in it where models are kept."""
+    """A bucket, and a prefix of the test's own in it where models are kept."""
 
     client: "S3Client"
     port: int
     bucket: str
-    prefix: str = "modelos/madrid"
+    prefix: str
 
     @property
     def uri(self) -> str:
@@ -59,7 +59,7 @@ class Depot:
         self.client.delete_object(Bucket=self.bucket, Key=self.key(name))
 
     def names(self) -> list[str]:
-        answer = self.client.list_objects_v2(Bucket=self.bucket)
+        answer = self.client.list_objects_v2(Bucket=self.bucket, Prefix=self.key(""))
         return sorted(item["Key"].removeprefix(f"{self.prefix}/") for item in answer.get("Contents", []))
 
     def read(self, name: str) -> bytes:
@@ -80,32 +80,30 @@ def seaweedfs_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @pytest.fixture(params=["moto", "seaweedfs"])
 def depot(request: pytest.FixtureRequest, credentials: None) -> Depot:
-    """An empty bucket on either server."""
+    """An empty place on either server."""
     return _depot(request.getfixturevalue(f"{request.param}_port"))
 
 
 @pytest.fixture
 def moto_depot(moto_port: int, credentials: None) -> Depot:
-    """An empty bucket on the quicker server."""
+    """An empty place on the quicker server."""
     return _depot(moto_port)
 
 
 @pytest.fixture
 def seaweedfs_depot(seaweedfs_port: int, credentials: None) -> Depot:
-    """An empty bucket on the server that checks signatures."""
+    """An empty place on the server that checks signatures."""
     return _depot(seaweedfs_port)
 
 
 def _depot(port: int) -> Depot:
-    bucket = f"modelos-{next(_names)}"
-    client = _client(port)
-    client.create_bucket(Bucket=bucket)
-    return Depot(client, port, bucket)
+    # one bucket for all tests: SeaweedFS sets volumes aside for each, and there are only so many
+    return Depot(_client(port), port, "modelos", f"prueba-{next(_names)}/madrid")
 
 
 @cache
 def _client(port: int) -> "S3Client":
-    return boto3.Session().client(
+    client = boto3.Session().client(
         "s3",
         endpoint_url=f"http://127.0.0.1:{port}",
         aws_access_key_id=servers.CREDENTIALS["AWS_ACCESS_KEY_ID"],
@@ -113,6 +111,8 @@ def _client(port: int) -> "S3Client":
         region_name="us-east-1",
         config=Config(retries={"total_max_attempts": 5}),
     )
+    client.create_bucket(Bucket="modelos")
+    return client
 
 
 @pytest.fixture
@@ -122,6 +122,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     for name, value in servers.CREDENTIALS.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it would remember an earlier test's credentials
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

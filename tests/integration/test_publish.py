@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from typer.testing import CliRunner
 
@@ -39,7 +38,6 @@ def run(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Run:
     depot: Depot = request.getfixturevalue("depot" if "depot" in request.fixturenames else "moto_depot")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", depot.url)
     monkeypatch.setenv("MODEL_URI", depot.uri)  # what --to is when it isn't given
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it would remember an earlier test's credentials
 
     def runs(*arguments: str) -> str:
         result = CliRunner().invoke(cli, arguments)
