@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,6 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from app.errors import PricingError
 from app.settings import Settings
 from batch.pricing import Counts
-from batch.run import Receipt
 
 cli = typer.Typer(
     help="Price whole files of homes: CSV, JSON Lines or Parquet.",
@@ -143,7 +143,7 @@ def _show(manifest: dict[str, Any], done: str) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int, Receipt | None], None]]:
+def _progress() -> Iterator[Callable[[int, int, Counts | None], None]]:
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -153,18 +153,18 @@ def _progress() -> Iterator[Callable[[int, int, Receipt | None], None]]:
         TimeRemainingColumn(),
         console=console,
     ) as progress:
-        pricing = progress.add_task("planning", total=None, said="")
-        counts = Counts()
+        task = progress.add_task("planning", total=None, said="")
+        begin: tuple[int, float] | None = None  # rows done before, and when this began
 
-        def report(done: int, total: int, receipt: Receipt | None) -> None:
-            nonlocal counts
-            if receipt is None:
-                progress.update(pricing, description="merging", completed=done, total=total)
+        def report(done: int, total: int, counts: Counts | None) -> None:
+            nonlocal begin
+            if counts is None:
+                progress.update(task, description="merging", completed=done, total=total)
                 return
-            counts += receipt.counts
-            rate = counts.rows / max(progress.tasks[0].elapsed or 0, 1)
+            begin = begin or (counts.rows, time.monotonic())
+            rate = (counts.rows - begin[0]) / max(time.monotonic() - begin[1], 1)
             said = f"{counts.rows:,} rows, {counts.refused:,} refused, {rate:,.0f}/s"
-            progress.update(pricing, description="pricing", completed=done, total=total, said=said)
+            progress.update(task, description="pricing", completed=done, total=total, said=said)
 
         yield report
 

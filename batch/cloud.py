@@ -3,7 +3,6 @@
 import json
 import secrets
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +20,6 @@ from batch.pricing import Counts
 from batch.storage import Folder, Source
 
 POLL_SECONDS = 2.0
-Report = Callable[[int, int, run.Receipt | None], None]
 
 
 @dataclass(frozen=True)
@@ -125,24 +123,22 @@ class Cloud:
             len(planned.ranges),
             len(known),
             self._failed(arn),
-            sum((receipt.counts for receipt in known.values()), Counts()),
+            run.total(known),
             json.loads(folder.read(run.MANIFEST)) if finished else {},
         )
 
-    def wait(self, arn: str, report: Report) -> State:
+    def wait(self, arn: str, report: run.Report) -> State:
         """Stay until a run has ended, reporting ranges as they come."""
         known: dict[int, run.Receipt] = {}
         while True:
-            before = set(known)
             state = self.status(arn, known)
-            for number, receipt in known.items():
-                if number not in before:
-                    report(len(known), state.ranges, receipt)
+            if state.ranges:
+                report(state.done, state.ranges, state.counts)
             if state.state != "RUNNING":
                 return state
             time.sleep(POLL_SECONDS)
 
-    def fetch(self, which: str, out: Path, *, overwrite: bool, report: Report) -> dict[str, Any]:
+    def fetch(self, which: str, out: Path, *, overwrite: bool, report: run.Report) -> dict[str, Any]:
         """Merge the results of a complete run into a file; gives the manifest."""
         if out.exists() and not overwrite:
             raise DataError(f"{out} is there already: pass --overwrite")

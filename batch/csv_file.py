@@ -12,7 +12,8 @@ broken row by itself, and reading goes on with the next line.
 import csv
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from app.errors import DataError
@@ -87,12 +88,15 @@ class CsvFile:
         reading from `start` can tell.
         """
         window_start = max(start, target - FIELD_LIMIT - 1)
-        window = self._source.read(window_start, target)
-        if b'"' not in window:
-            line_end = window.rfind(b"\n")
-            if line_end >= 0:
-                start = window_start + line_end + 1
-        lines = _Lines(self._blocks(start))
+        window = self._source.read(window_start, min(target + FIELD_LIMIT, self._end))
+        before = window[: target - window_start]
+        line_end = before.rfind(b"\n")
+        if b'"' in before or line_end < 0:
+            lines = _Lines(self._blocks(start))
+        else:
+            start = window_start + line_end + 1
+            rest = self._blocks(window_start + len(window))
+            lines = _Lines(chain([window[line_end + 1 :].decode("latin-1")], rest))
         for _ in _rows(lines):
             if start + lines.at >= target:
                 break
@@ -123,7 +127,7 @@ class _Values(dict[str, Any]):
 class _Lines:
     """Lines of a text that comes in blocks, with their ends; `at` is where the next one begins and can be set back."""
 
-    def __init__(self, blocks: Iterator[str] | list[str]) -> None:
+    def __init__(self, blocks: Iterable[str]) -> None:
         self._blocks = iter(blocks)
         self._text = ""
         self._base = 0  # offset of _text in the whole

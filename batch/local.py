@@ -10,7 +10,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -30,9 +30,6 @@ RANGE_BYTES = 1 * 2**20
 RANGE_ROWS = 16_384
 """The same for Parquet."""
 
-Report = Callable[[int, int, run.Receipt | None], None]
-"""Called with what is done and what there is in all (bytes, rows or ranges), and with what was just priced."""
-
 
 def price_file(
     source: Path,
@@ -44,7 +41,7 @@ def price_file(
     range_size: int | None = None,
     overwrite: bool = False,
     restart: bool = False,
-    report: Report = lambda done, total, receipt: None,
+    report: run.Report = lambda done, total, counts: None,
 ) -> dict[str, Any]:
     """Price a file into another; gives the manifest. Doing it again when it is done does nothing.
 
@@ -107,13 +104,12 @@ def _finished(sidecar: Path, out: Path, source: Source) -> dict[str, Any] | None
     return manifest if known == (source.uri, source.etag, out.stat().st_size) else None
 
 
-def _work(folder: Folder, planned: run.Plan, settings: Settings, processes: int, report: Report) -> None:
+def _work(folder: Folder, planned: run.Plan, settings: Settings, processes: int, report: run.Report) -> None:
     done = run.receipts(folder, planned)
     total = sum(part.end - part.start for part in planned.ranges)
-    finished = 0
-    for receipt in done.values():
-        finished += receipt.end - receipt.start
-        report(finished, total, receipt)
+    finished = sum(receipt.end - receipt.start for receipt in done.values())
+    counts = run.total(done)
+    report(finished, total, counts)
     pending = iter([part for part in planned.ranges if part.number not in done])
     first = list(islice(pending, 2 * processes))
     if not first:
@@ -127,7 +123,8 @@ def _work(folder: Folder, planned: run.Plan, settings: Settings, processes: int,
         try:
             for receipt in _results(pool, first, pending):
                 finished += receipt.end - receipt.start
-                report(finished, total, receipt)
+                counts += receipt.counts
+                report(finished, total, counts)
         except BrokenProcessPool:
             raise StoreError(
                 "a worker process died, perhaps for want of memory: run the same command again, and it goes on"

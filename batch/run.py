@@ -11,6 +11,7 @@ Every step may be repeated: each writes the same objects again. A range whose re
 """
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -30,6 +31,10 @@ PLAN, RANGES, MODEL, PARTS, MANIFEST = "plan.json", "ranges.json", "model.safete
 SHOWN = 20
 """Missing ranges that a message names."""
 _READS = 16  # receipts read at once
+
+Report = Callable[[int, int, Counts | None], None]
+"""Called with what is done and what there is in all (bytes, rows or ranges), and the counts so far; first with those
+of what was done before. Without counts it is the merging that gets on."""
 
 
 class Plan(BaseModel):
@@ -172,6 +177,11 @@ def receipts(run: Folder, planned: Plan, known: dict[int, Receipt] | None = None
     return found
 
 
+def total(done: dict[int, Receipt]) -> Counts:
+    """The counts of all of them."""
+    return sum((receipt.counts for receipt in done.values()), Counts())
+
+
 def finish(run: Folder, planned: Plan, finished: float) -> dict[str, Any]:
     """Count what came out and write the manifest; `complete` says whether every row is there once.
 
@@ -183,7 +193,7 @@ def finish(run: Folder, planned: Plan, finished: float) -> dict[str, Any]:
     wrong = [r.number for r in done.values() if r.counts.rows != r.counts.priced + r.counts.refused]
     contiguous = all(a.end == b.start for a, b in zip(planned.ranges, planned.ranges[1:], strict=False))
     complete = not missing and not wrong and contiguous
-    counts = sum((receipt.counts for receipt in done.values()), Counts())
+    counts = total(done)
     parts, first = [], 1
     for part in planned.ranges:
         if part.number not in done:

@@ -16,8 +16,9 @@ from batch.storage import Folder, Source
 
 RANGE_BYTES = 32 * 2**20
 """Some 400,000 rows: half a minute to a minute of one vCPU, and 250 MB of memory."""
-MAX_RANGES = 100_000
-"""Ranges grow beyond RANGE_BYTES before there are more of them than this."""
+MAX_RANGES = 10_000
+"""Ranges grow beyond RANGE_BYTES before there are more of them than this: planning looks at every cut, at some 30 ms
+each, and has 15 minutes."""
 
 log = logging.getLogger(f"{SERVICE}.batch")
 

@@ -204,11 +204,11 @@ def put(s3: Any, lines: list[str], key: str = "in.csv") -> str:
 
 def run(cloud: Cloud, machine: str, source: str, **limits: float) -> State:
     started = cloud.submit(machine, source, f"s3://{BUCKET}/out", **({"range_bytes": RANGE_BYTES} | limits))
-    return cloud.wait(started.arn, lambda done, total, receipt: None)
+    return cloud.wait(started.arn, lambda done, total, counts: None)
 
 
 def fetched(cloud: Cloud, state: State, folder: Path) -> list[dict[str, str]]:
-    cloud.fetch(state.uri, folder / "out.csv", overwrite=False, report=lambda done, total, receipt: None)
+    cloud.fetch(state.uri, folder / "out.csv", overwrite=False, report=lambda done, total, counts: None)
     with (folder / "out.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
@@ -312,7 +312,7 @@ def test_a_missing_result_fails_the_run_and_is_named_and_can_be_made_good(
 
     functions.after.clear()
     functions.events.clear()
-    mended = cloud.wait(cloud.resume(machine, state.uri).arn, lambda done, total, receipt: None)
+    mended = cloud.wait(cloud.resume(machine, state.uri).arn, lambda done, total, counts: None)
 
     assert mended.succeeded
     assert [event["range"]["number"] for event in functions.events if event["step"] == "work"] == [5]
@@ -429,9 +429,9 @@ def test_an_execution_can_be_watched_while_it_runs(cloud: Cloud, machine: str, s
     started = cloud.submit(machine, put(s3, rows(60)), f"s3://{BUCKET}/out", range_bytes=RANGE_BYTES, concurrency=1)
     reports: list[tuple[int, int]] = []
 
-    state = cloud.wait(started.arn, lambda done, total, receipt: reports.append((done, total)))
+    state = cloud.wait(started.arn, lambda done, total, counts: reports.append((done, total)))
 
     assert state.succeeded
-    assert len(reports) == state.ranges
+    assert reports[-1] == (state.ranges, state.ranges)
     assert len({done for done, _ in reports}) > 1
     assert cloud.status(started.arn).summary() == cloud.status(state.uri).summary()
