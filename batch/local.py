@@ -70,7 +70,7 @@ def price_file(
     work.mkdir(exist_ok=True)
     folder = Folder(str(work), settings)
     try:
-        planned = run.plan(folder, found, current(settings, model), range_size=range_size, started=time.time())
+        planned, _ = run.plan(folder, found, current(settings, model), range_size=range_size, started=time.time())
     finally:
         if not (work / run.PLAN).exists():
             shutil.rmtree(work)

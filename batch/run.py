@@ -83,8 +83,8 @@ def plan(
     range_size: int,
     started: float,
     execution: str = "",
-) -> Plan:
-    """Plan a run, or take up a planned one; leaves in ranges.json what is still to be priced.
+) -> tuple[Plan, int]:
+    """Plan a run, or take up a planned one; leaves in ranges.json what is still to be priced, and says how many.
 
     range_size: of a range, in bytes (in rows for Parquet).
     Raises DataError when the file can't be read as homes, or when what was planned is another file.
@@ -115,7 +115,7 @@ def plan(
     done = receipts(run, planned)
     pending = [part._asdict() for part in planned.ranges if part.number not in done]
     run.write(RANGES, json.dumps(pending).encode())
-    return planned
+    return planned, len(pending)
 
 
 def load(run: Folder) -> Plan | None:

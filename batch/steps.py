@@ -65,7 +65,7 @@ class Steps:
             raise DataError(f"the input of the execution: {problems}") from None
         folder = Folder(f"{job.out}/{job.run or event['name']}", self._settings)
         source = Source.find(job.source, self._settings)
-        planned = run.plan(
+        planned, pending = run.plan(
             folder,
             source,
             current(self._settings),
@@ -73,12 +73,13 @@ class Steps:
             started=time.time(),
             execution=event["execution"],
         )
-        log.info("planned", extra={"ranges": len(planned.ranges), "model": planned.model})
+        log.info("planned", extra={"ranges": len(planned.ranges), "pending": pending, "model": planned.model})
         bucket, _, key = folder.uri.removeprefix("s3://").partition("/")
         return {
             "run": folder.uri,
             "bucket": bucket,
             "ranges_key": f"{key}/{run.RANGES}",
+            "pending": pending,
             "concurrency": job.concurrency,
             "tolerated_failure_percentage": job.tolerated_failure_percentage,
         }

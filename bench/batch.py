@@ -260,7 +260,7 @@ from batch.storage import Folder, Source
 settings = Settings()
 source = Source.find(sys.argv[1], settings)
 folder = Folder(sys.argv[2], settings)
-planned = run.plan(folder, source, current(settings), range_size=int(sys.argv[3]), started=time.time())
+planned, _ = run.plan(folder, source, current(settings), range_size=int(sys.argv[3]), started=time.time())
 worker = run.Worker(folder, settings)
 begin = time.process_time()
 receipt = worker.price(planned.ranges[0])

@@ -319,6 +319,18 @@ def test_a_missing_result_fails_the_run_and_is_named_and_can_be_made_good(
     assert_each_once(fetched(cloud, mended, tmp_path), 200)
 
 
+def test_a_run_that_lacks_only_its_count_is_counted_without_pricing_again(
+    cloud: Cloud, machine: str, s3: Any, functions: Functions
+) -> None:
+    state = run(cloud, machine, put(s3, rows(60)))
+    functions.events.clear()
+
+    again = cloud.wait(cloud.resume(machine, state.uri).arn, lambda done, total, counts: None)
+
+    assert again.succeeded
+    assert [event["step"] for event in functions.events] == ["plan", "finish"]
+
+
 def test_a_range_that_always_fails_leaves_the_others_their_results(
     cloud: Cloud, machine: str, s3: Any, functions: Functions
 ) -> None:
@@ -334,6 +346,23 @@ def test_a_range_that_always_fails_leaves_the_others_their_results(
     assert functions.attempts(1) == 4
     assert state.manifest["missing"] == [1]
     assert state.done == state.ranges - 1
+
+
+def test_a_map_that_fails_as_a_whole_is_counted_all_the_same(
+    cloud: Cloud, machine: str, s3: Any, functions: Functions
+) -> None:
+    def lose(event: dict[str, Any]) -> None:
+        if event["step"] == "plan":
+            key = f"out/{event['name']}/ranges.json"
+            s3.delete_object(Bucket=BUCKET, Key=key)
+
+    functions.after.append(lose)
+
+    state = run(cloud, machine, put(s3, rows(60)))
+
+    assert state.state == "FAILED"
+    assert state.manifest["missing"] == list(range(state.ranges))
+    assert state.cause.startswith(f"{state.ranges} of {state.ranges} ranges are missing: 0, 1")
 
 
 def test_a_model_promoted_meanwhile_changes_nothing(
