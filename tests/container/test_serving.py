@@ -75,7 +75,7 @@ def gateway(sam: str, template: Path, log: Path) -> Iterator[str]:
     """`sam local start-api` with one warm container; where it answers."""
     port = free_port()
     command = [sam, "local", "start-api", "--template", str(template), "--port", str(port)]
-    command += ["--skip-pull-image", "--warm-containers", "EAGER"]
+    command += ["--skip-pull-image", "--warm-containers", "LAZY"]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=SAM_ENVIRONMENT, stdout=output, stderr=output)
         try:
