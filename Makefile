@@ -58,7 +58,7 @@ build: $(VENV)-deploy/stamp ## build the Lambda image (needs Docker)
 	@$(SAM) build
 
 invoke: build ## call the image once: make invoke EVENT=events/rest-predecir.json
-	@$(SAM) local invoke --event $(EVENT)
+	@$(SAM) local invoke --event $(EVENT) # of PricingFunction: samconfig.toml
 
 start-api: build ## serve the image behind a local API Gateway at http://localhost:3000
 	@$(SAM) local start-api
@@ -77,7 +77,7 @@ rollback: $(VENV)/test.stamp $(VENV)-deploy/stamp ## serve the model before the 
 	@MODEL_URI="$(call output,ModelUri)" $(BIN)/python -m training rollback
 
 smoke: $(VENV)-deploy/stamp ## ask the deployed stack how it is
-	@url="$(call output,Url)" && curl --fail --silent --show-error --retry 5 --max-time 30 "$$url/salud" && echo
+	@url="$(call output,Url)" && curl --fail --silent --show-error --retry 5 --retry-all-errors --max-time 30 "$$url/salud" && echo
 
 check-template: $(VENV)-deploy/stamp $(VENV)-audit/stamp ## read template.yaml as AWS and an auditor would
 	@AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-eu-south-2} $(SAM) validate --lint # any Region; nothing is called there
