@@ -142,8 +142,8 @@ def test_a_mistake_is_explained_over_http_too(served: tuple[str, Depot], home: d
     assert answer.json()["detail"][0]["loc"][-1] == "surface"
 
 
-@pytest.mark.parametrize("page", ["/docs", "/redoc"])
-def test_the_documentation_comes_with_all_it_loads(served: tuple[str, Depot], page: str) -> None:
+@pytest.mark.parametrize("page", ["/docs", "/redoc", "/estimar"])
+def test_a_page_comes_with_all_it_loads(served: tuple[str, Depot], page: str) -> None:
     url, _ = served
     html = requests.get(f"{url}{page}", timeout=30)
     assets = re.findall(r'(?:src|href)="([^"#:]+)"', html.text)
@@ -153,6 +153,16 @@ def test_the_documentation_comes_with_all_it_loads(served: tuple[str, Depot], pa
     assert html.headers["content-type"].startswith("text/html")
     assert assets
     assert [answer.status_code for answer in answers] == [200] * len(answers)
+
+
+def test_pictures_pass_through_the_gateway_unchanged(served: tuple[str, Depot]) -> None:
+    url, _ = served
+    icon = ROOT / "app" / "web" / "estaticos" / "vendor" / "leaflet" / "images" / "layers.png"
+
+    answer = requests.get(f"{url}/{icon.relative_to(ROOT / 'app' / 'web')}", timeout=30)
+
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.content == icon.read_bytes()
 
 
 def test_a_page_of_another_origin_may_ask_and_call(served: tuple[str, Depot], home: dict[str, Any]) -> None:
