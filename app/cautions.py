@@ -42,6 +42,7 @@ class Cautions:
             for field, (low, high) in metadata["ranges"].items()
             if field not in _PLACE
         ]
+        self._box = [(float(low), float(high)) for low, high in (metadata["ranges"][field] for field in _PLACE)]
         known = metadata["ratios"]
         self._ratios = [
             (position, *words, float(known[name][0]), float(known[name][1]))
@@ -55,7 +56,9 @@ class Cautions:
     def about(self, home: Home, rows: Sequence[float], at: int, spread: float) -> list[Caution]:
         """All that is odd about a home, given its row, from `at` on, and the spread of its trees (log price)."""
         found = []
-        if rows[at + self._density_column] < self._least_density:
+        # Where listings are so sparse that the least density is none at all, the box around them still says something.
+        outside = any(not low <= degrees <= high for degrees, (low, high) in zip(home[:2], self._box, strict=True))
+        if outside or rows[at + self._density_column] < self._least_density:
             found.append(
                 Caution(
                     "latitud",

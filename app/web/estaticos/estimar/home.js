@@ -56,16 +56,20 @@ export function complaint(field, { msg, type }) {
   return t(english[type] ?? "wrong", { limit });
 }
 
-/** A warning of the API, {campo, mensaje} -> {text, lang}. Its own words are Spanish; English says what it must be. */
+/** A warning of the API, {campo, mensaje} -> {text, lang}. Its own words are Spanish; English says what they must mean. */
 export function warning({ campo, mensaje }, home, ranges) {
+  const own = String(mensaje);
   const english = (key, values) => ({ text: t(key, values), lang: "en" });
   if (current() === "en") {
     const [low, high] = Object.hasOwn(ranges, campo) ? ranges[campo] : [-Infinity, Infinity];
+    const [ratio, least, most] = /^Son ([\d.e+-]+) .* entre ([\d.e+-]+) y ([\d.e+-]+):/.exec(own)?.slice(1) ?? [];
     if (campo === "latitud" || campo === "longitud") return english("outOfArea");
+    if (campo === "precio") return english("uncommon");
+    if (ratio && has(`ratio_${campo}`)) return english("oddRatio", { ratio, least, most, words: t(`ratio_${campo}`) });
     if (home[campo] < low || home[campo] > high) {
       return english("outOfRange", { low: number(low), high: number(high) });
     }
     if (campo === "superficie_util" && home.superficie_util > home.surface) return english("usableAbove");
   }
-  return { text: String(mensaje), lang: "es" };
+  return { text: own, lang: "es" };
 }

@@ -108,15 +108,26 @@ async function ask() {
   try {
     const answer = await post("predecir", home, mine.signal);
     settle({ now: { home, answer, reasons: null } });
-    if (saved) comparison = await post(`explicar?referencia=${encodeURIComponent(JSON.stringify(saved.home))}`, home, mine.signal);
-    now.reasons = await post("explicar", home, mine.signal);
-    show();
+    await askWhy(home, mine.signal);
   } catch (error) {
     if (mine.signal.aborted) return;
     if (!(error instanceof ApiError)) throw error;
-    if (error.status === 404) show(); // an API from before there were reasons
-    else await refused(error);
+    await refused(error);
   }
+}
+
+/** The reasons come after the price, and where they don't the price still stands. */
+async function askWhy(home, signal) {
+  try {
+    if (saved) {
+      const other = encodeURIComponent(JSON.stringify(saved.home));
+      comparison = await post(`explicar?referencia=${other}`, home, signal);
+    }
+    now.reasons = await post("explicar", home, signal);
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+  }
+  show();
 }
 
 function settle(outcome) {

@@ -5,6 +5,7 @@ const SPANISH = {
   districts: "Distritos de Madrid",
   towns: "Municipios",
   ubicacion: "Ubicación",
+  precio: "Precio",
   yes: "Sí",
   no: "No",
   perMetre: "{euros}/m²",
@@ -76,6 +77,7 @@ const ENGLISH = {
   latitud: "Latitude",
   longitud: "Longitude",
   ubicacion: "Location",
+  precio: "Price",
   surface: "Built area",
   habitaciones: "Bedrooms",
   baños: "Bathrooms",
@@ -171,9 +173,15 @@ const ENGLISH = {
   most: "It must be {limit} or less.",
   choice: "It must be A reformar, Reformado, A estrenar or En buen estado.",
   wrong: "This value won't do.",
-  outOfRange: "The homes the model learnt from range from {low} to {high}: the price is an extrapolation.",
-  outOfArea: "This place is outside the area that the adverts cover: the price is an extrapolation.",
-  usableAbove: "The usable area is larger than the built area.",
+  outOfRange: "The homes the model knows range from {low} to {high}: the price is that of one at the limit.",
+  outOfArea: "The model knows no homes around here: the price is deduced from others further off and may be quite wrong.",
+  usableAbove: "The usable area is larger than the built area: one of the two can't be right, and the price depends on both.",
+  oddRatio:
+    "It comes to {ratio} {words}, when nearly all known homes have between {least} and {most}: check the figures; if they are right, the price isn't to be relied on.",
+  ratio_habitaciones: "built m² per bedroom",
+  ratio_baños: "built m² per bathroom",
+  ratio_superficie_util: "usable m² per built m²",
+  uncommon: "The model's trees disagree here more than for 99% of homes: it is an uncommon home, and the price is less certain.",
   csvNotText: "This is not a text CSV.",
   csvTooBig: "The file is over {limit} MB. For that much there is the batch process, in the documentation.",
   csvTooMany: "The file has more than {limit} rows. For that many there is the batch process, in the documentation.",
@@ -192,6 +200,7 @@ const ENGLISH = {
   tooManyCells: "This row has more cells than the header.",
 };
 
+export const LANGUAGES = { es: SPANISH, en: ENGLISH };
 const ATTRIBUTES = { "data-t": null, "data-t-label": "aria-label", "data-t-placeholder": "placeholder" };
 const STORE = "idioma";
 let language = "es";
@@ -199,7 +208,7 @@ let language = "es";
 /** The language of the moment, `es` or `en`. */
 export const current = () => language;
 
-const texts = () => (language === "en" ? ENGLISH : SPANISH);
+const texts = () => LANGUAGES[language];
 
 /** Whether there is a text with this key. */
 export const has = (key) => Object.hasOwn(texts(), key);
