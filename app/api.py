@@ -169,10 +169,13 @@ def create_app(
         tags=["precios"],
         summary="Precio de una vivienda",
     )
-    async def predict(vivienda: Formulario) -> Response:
+    async def predict(request: Request, vivienda: Formulario) -> Response:
         """El precio estimado de una vivienda, con su intervalo y sus avisos."""
         model = source.current.model
-        (estimate,) = model.price([vivienda.home()])
+        homes = [vivienda.home()]
+        estimates = model.price(homes)
+        request.scope["tally"] = model.tally(homes, estimates)
+        (estimate,) = estimates
         return _json(_wire(estimate) | {"timestamp": time(), "modelo": model.version})
 
     @app.post(
@@ -182,10 +185,12 @@ def create_app(
         tags=["precios"],
         summary="Precio de varias",
     )
-    async def predict_many(lote: Lote) -> Response:
+    async def predict_many(request: Request, lote: Lote) -> Response:
         """De 1 a 1.000 viviendas; los precios vuelven en el mismo orden y los pone un único modelo."""
         model = source.current.model
-        estimates = model.price([vivienda.home() for vivienda in lote.viviendas])
+        homes = [vivienda.home() for vivienda in lote.viviendas]
+        estimates = model.price(homes)
+        request.scope["tally"] = model.tally(homes, estimates)
         return _json({"predicciones": list(map(_wire, estimates)), "modelo": model.version, "timestamp": time()})
 
     @app.post(
@@ -221,14 +226,14 @@ def create_app(
     async def evaluate(lote: LoteConPrecio) -> Response:
         """Compara los precios del modelo con precios reales. Euros para los errores, tanto por uno para lo demás."""
         model = source.current.model
-        estimates = model.price([vivienda.home() for vivienda in lote.viviendas])
-        intervals = [(e.intervalo.inferior, e.intervalo.superior) for e in estimates if e.intervalo]
-        figures = accuracy(
-            [vivienda.precio for vivienda in lote.viviendas],
-            [estimate.precio for estimate in estimates],
-            intervals or None,
-        )
-        return _json(figures._asdict() | {"modelo": model.version})
+        homes = [vivienda.home() for vivienda in lote.viviendas]
+        real = [vivienda.precio for vivienda in lote.viviendas]
+        estimates = model.price(homes)
+        segments = {
+            name: _figures([real[i] for i in rows], [estimates[i] for i in rows])
+            for name, rows in model.segments(homes, real, estimates).items()
+        }
+        return _json(_figures(real, estimates) | {"segmentos": segments, "modelo": model.version})
 
     @app.get(
         "/modelo",
@@ -259,6 +264,11 @@ def _compared(text: str) -> Formulario:
         raise RequestValidationError(
             [problem | {"loc": ("query", "referencia", *problem["loc"])} for problem in problems]
         ) from error
+
+
+def _figures(real: list[float], estimates: list[Estimate]) -> dict[str, Any]:
+    intervals = [(e.intervalo.inferior, e.intervalo.superior) for e in estimates if e.intervalo]
+    return accuracy(real, [estimate.precio for estimate in estimates], intervals or None)._asdict()
 
 
 def _wire(estimate: Estimate) -> dict[str, Any]:

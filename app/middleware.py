@@ -56,7 +56,8 @@ class Surroundings:
             if status:
                 raise  # too late for another answer
             await _answer_500(send_with_headers, request_id)
-        answered(scope["method"], scope["path"], status, (perf_counter() - began) * 1e3)
+        milliseconds = (perf_counter() - began) * 1e3
+        answered(scope["method"], scope["path"], status, milliseconds, scope.get("tally", {}))
 
 
 async def _answer_500(send: Send, request_id: str) -> None:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from bisect import bisect_right
 from collections.abc import Sequence
 from math import exp
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeAlias
 
 from app import artifact
 from app.cautions import Caution, Cautions
+from app.drift import tally
 from app.errors import ArtifactError
 from app.explain import contributions
 from app.features import FIELDS, HEDONIC, NAMES, WIDTH, Home, matrix
@@ -21,6 +23,7 @@ from app.surface import PriceSurface
 
 SCHEMA = "madrid-price/1"
 VERSION_DIGITS = 12
+Segments: TypeAlias = dict[str, list[int]]
 A_CENT = 0.0101
 
 
@@ -61,6 +64,7 @@ class Model:
         self.reference = _home(metadata["reference"])
         self._ranges: dict[str, list[float]] = metadata["ranges"]
         self._cautions = Cautions(metadata)
+        self._bands: dict[str, list[float]] = metadata["bands"]
         self._calibration: dict[str, Any] | None = metadata.get("interval")
 
     @classmethod
@@ -127,6 +131,23 @@ class Model:
                 )
             )
         return estimates
+
+    def tally(self, homes: Sequence[Home], estimates: Sequence[Estimate]) -> dict[str, int | list[int]]:
+        """Counts that show how requests differ from the listings; they name no home."""
+        prices, cautioned = [e.precio for e in estimates], [bool(e.avisos) for e in estimates]
+        return tally(self._bands, homes, prices, cautioned)
+
+    def segments(self, homes: Sequence[Home], real: Sequence[float], estimates: Sequence[Estimate]) -> Segments:
+        """Which homes belong to which part of an evaluation: positions by name."""
+        quintiles = [bisect_right(self._bands["precio"], price) for price in real]
+        masks = {
+            "completas": [None not in home for home in homes],
+            "incompletas": [None in home for home in homes],
+            "sin avisos": [not estimate.avisos for estimate in estimates],
+            "con avisos": [bool(estimate.avisos) for estimate in estimates],
+            **{f"quintil de precio {q + 1}": [q == quintile for quintile in quintiles] for q in range(5)},
+        }
+        return {name: [i for i, inside in enumerate(mask) if inside] for name, mask in masks.items() if any(mask)}
 
     def explain(self, home: Home, reference: Home) -> Explanation:
         """Say why a home doesn't cost what the reference does. Takes as long as pricing 1,024 homes."""

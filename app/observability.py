@@ -7,6 +7,7 @@ the composition root, what becomes of both. Feature values and whole events neve
 import logging
 import sys
 import threading
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +31,8 @@ UNITS: Final = {
     "ModelRefreshed": "Count",  # a newly promoted model is served
     "ModelRefreshFailed": "Count",  # it could not be asked for, or not be served; the old one stays
     "Latency": "Milliseconds",  # of one request, inside the application
+    "Homes": "Count",  # priced
+    "HomesCautioned": "Count",  # priced with a warning
     "Faults": "Count",  # answers with status 500 and above
 }
 """Every metric there is, with its unit. The one dimension is `service`: CloudWatch charges for each value."""
@@ -66,7 +69,7 @@ def invocation(context: "LambdaContext | None") -> None:
         _request_id["request_id"] = request_id
 
 
-def emit(metrics: dict[str, float], **fields: str | float | None) -> None:
+def emit(metrics: dict[str, float], **fields: str | float | list[int] | None) -> None:
     """Write one record of `metrics` (names from UNITS) with `fields` beside them that are not dimensions.
 
     On Lambda it is one EMF line of about 50 µs; elsewhere a log line at level DEBUG.
@@ -86,13 +89,19 @@ def emit(metrics: dict[str, float], **fields: str | float | None) -> None:
 _KNOWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
-def answered(method: str, path: str, status: int, milliseconds: float) -> None:
-    """Write the one record of a request: its metrics with the rest beside them, or a line for a person."""
+def answered(method: str, path: str, status: int, milliseconds: float, tally: Mapping[str, int | list[int]]) -> None:
+    """Write the one record of a request: its metrics with the rest beside them, or a line for a person.
+
+    `tally` is what `app.drift` counted, empty where nothing was priced.
+    """
     if _metrics is None:
         _logger.info("%s %s %d %.1f ms", method, path, status, milliseconds)
     else:
         faults = int(status >= HTTPStatus.INTERNAL_SERVER_ERROR)
-        emit({"Latency": round(milliseconds, 3), "Faults": faults}, method=method, path=path, status=status)
+        metrics: dict[str, float] = {"Latency": round(milliseconds, 3), "Faults": faults}
+        if tally:
+            metrics |= {"Homes": tally["homes"], "HomesCautioned": tally["cautioned"]}  # type: ignore[dict-item] # counts
+        emit(metrics, method=method, path=path, status=status, **tally)
 
 
 class _JSONFormatter(LambdaPowertoolsFormatter):

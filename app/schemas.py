@@ -155,7 +155,7 @@ class Predicciones(BaseModel):
     timestamp: float = Field(description="Momento de la respuesta, en segundos desde 1970.")
 
 
-class Evaluacion(BaseModel):
+class Cifras(BaseModel):
     """Cómo de lejos quedan los precios del modelo de los reales. Los errores en euros; lo demás, en tanto por uno."""
 
     n: int = Field(description="Número de viviendas.")
@@ -167,6 +167,15 @@ class Evaluacion(BaseModel):
     dentro_10: float = Field(description="Parte de las viviendas con error de un 10 % o menos.")
     dentro_20: float = Field(description="Parte de las viviendas con error de un 20 % o menos.")
     cobertura: float | None = Field(description="Parte de los precios reales dentro del intervalo.")
+
+
+class Evaluacion(Cifras):
+    """Las cifras de todas las viviendas y las de cada parte que haya."""
+
+    segmentos: dict[str, Cifras] = Field(
+        description="Las mismas cifras por partes: completas o no, con avisos o sin ellos, y por quintil de precio "
+        "de los datos de entrenamiento."
+    )
     modelo: str = Field(description="Versión del modelo evaluado.")
 
 

@@ -40,6 +40,8 @@ def fit_command(
     estimator: Annotated[Kind, typer.Option(help="Kind of forest.")] = DEFAULTS.estimator,
     trees: Annotated[int, typer.Option(help="Trees in the forest.", min=1)] = DEFAULTS.trees,
     seed: Annotated[int, typer.Option(help="The same seed, data and versions give the same bytes.")] = DEFAULTS.seed,
+    card: Annotated[Path | None, typer.Option(help="Folder for the model card and its pictures.")] = None,
+    about: Annotated[Path | None, typer.Option(help="Text about the data, for the card.")] = None,
     source: Annotated[str, typer.Option(help="Where the listings come from, for the model's card.")] = "",
 ) -> None:
     """Fit, cross-validate, verify against scikit-learn and write a model."""
@@ -49,6 +51,10 @@ def fit_command(
         task = progress.add_task("cross-validation and fit", total=STEPS)
         trained = train(listings, options, year=year, source=source, advance=lambda: progress.advance(task))
     artifact.write(out, trained.data)
+    if card:
+        from training.card import write_card  # noqa: PLC0415 - matplotlib takes a second to import
+
+        write_card(card, listings, trained, about.read_text(encoding="utf-8") if about else "")
     show(trained.evaluation)
     print(json.dumps(trained.evaluation, ensure_ascii=False, indent=2))
     console.print(f"wrote {out}: version {trained.version}, {len(trained.data) / 1e6:.1f} MB")

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from app.accuracy import accuracy
+from app.features import NAMES
+from app.surface import BANDWIDTHS_KM, CHANNELS
 from training.data import Listings
 from training.fit import Floats, Options, fit
 from training.surface import cells
@@ -19,6 +21,7 @@ from training.surface import cells
 FOLDS = 5
 CONFIDENCE = 0.9
 MOST_UNKNOWN = 3
+LEVEL = NAMES.index(f"{CHANNELS[0]}_{1000 * BANDWIDTHS_KM[1]:.0f}m")
 LEAST_TO_CALIBRATE = 50
 """Listings in a group; with fewer, all of them calibrate it."""
 SPREAD_FLOOR = 0.05
@@ -33,11 +36,13 @@ class OutOfFold:
     spread: Floats
     unknown: npt.NDArray[np.int64]
     """How many of the optional fields are unknown."""
+    level: Floats
+    """Price level of the place, log euro, as the folds' surfaces have it at their middle bandwidth."""
     fold: npt.NDArray[np.int64]
 
     def take(self, mask: npt.NDArray[np.bool_]) -> "OutOfFold":
         """The listings of a mask."""
-        return OutOfFold(self.mean[mask], self.spread[mask], self.unknown[mask], self.fold[mask])
+        return OutOfFold(self.mean[mask], self.spread[mask], self.unknown[mask], self.level[mask], self.fold[mask])
 
 
 def folds_by_cell(listings: Listings, seed: int) -> npt.NDArray[np.int64]:
@@ -50,13 +55,15 @@ def folds_by_cell(listings: Listings, seed: int) -> npt.NDArray[np.int64]:
 def cross_validate(listings: Listings, options: Options, advance: Callable[[], None]) -> OutOfFold:
     """Predict every listing out of fold. `advance` is called after each of the `FOLDS` folds."""
     fold = folds_by_cell(listings, options.seed)
-    mean, spread = np.empty(len(listings)), np.empty(len(listings))
+    mean, spread, level = np.empty(len(listings)), np.empty(len(listings)), np.empty(len(listings))
     for k in range(FOLDS):
         held_out = np.flatnonzero(fold == k)
         fitted = fit(listings.take(np.flatnonzero(fold != k)), options)
-        mean[held_out], spread[held_out] = fitted.predict(listings.take(held_out).homes)
+        homes = listings.take(held_out).homes
+        mean[held_out], spread[held_out] = fitted.predict(homes)
+        level[held_out] = fitted.matrix(homes)[:, LEVEL]
         advance()
-    return OutOfFold(mean, spread, np.array([home.count(None) for home in listings.homes]), fold)
+    return OutOfFold(mean, spread, np.array([home.count(None) for home in listings.homes]), level, fold)
 
 
 def calibrate(log_prices: Floats, predicted: OutOfFold) -> dict[str, Any]:
@@ -78,8 +85,8 @@ def _conformal(scores: Floats) -> float:
     return float(np.sort(scores)[min(rank, len(scores)) - 1])
 
 
-def report(listings: Listings, predicted: OutOfFold) -> dict[str, dict[str, Any]]:
-    """Accuracy by segment. Interval coverage is honest too: each fold is calibrated on the others."""
+def intervals(listings: Listings, predicted: OutOfFold) -> tuple[Floats, Floats]:
+    """Lower and upper bounds in euro, out of fold: each fold is calibrated on the others."""
     low, high = np.empty(len(listings)), np.empty(len(listings))
     logs = np.log(listings.prices)
     for k in range(FOLDS):
@@ -88,6 +95,12 @@ def report(listings: Listings, predicted: OutOfFold) -> dict[str, dict[str, Any]
         reach = np.array(c["factors"])[predicted.unknown[inside]] * (predicted.spread[inside] + c["floor"])
         low[inside] = np.exp(predicted.mean[inside] - reach)
         high[inside] = np.exp(predicted.mean[inside] + reach)
+    return low, high
+
+
+def report(listings: Listings, predicted: OutOfFold) -> dict[str, dict[str, Any]]:
+    """Accuracy by segment, out of fold, interval and all."""
+    low, high = intervals(listings, predicted)
     guess = np.exp(predicted.mean)
     width = (high - low) / guess
     result: dict[str, dict[str, Any]] = {}

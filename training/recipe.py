@@ -13,11 +13,12 @@ from app.features import FIELDS, NAMES, Home
 from app.model import SCHEMA, Model
 from training import artifact, surface
 from training.data import Listings
-from training.evaluate import FOLDS, calibrate, cross_validate, report
+from training.evaluate import FOLDS, OutOfFold, calibrate, cross_validate, report
 from training.fit import DENSITY, Fitted, Options, fit
 
 STEPS = FOLDS + 1
 GOLDEN_ROWS = 8
+FIFTHS = [0.2, 0.4, 0.6, 0.8]
 UNCOVERED = 0.005
 """Share of the listings that would themselves count as lying where there is nothing to learn from."""
 RARE_RATIO = 0.001
@@ -33,6 +34,7 @@ class Trained(NamedTuple):
     data: bytes
     version: str
     evaluation: dict[str, dict[str, Any]]
+    predicted: OutOfFold
 
 
 def train(
@@ -54,12 +56,17 @@ def train(
     metadata: dict[str, Any] = {
         "schema": SCHEMA,
         "features": list(NAMES),
+        "estimator": type(fitted.forest).__name__,
         "target": "log_precio - hedonico",
         "ensembles": [{"name": "forest"} | artifact.summation(fitted.forest)],
         "surface": surface.described(fitted.surface),
         "interval": calibrate(np.log(listings.prices), predicted),
         "ranges": ranges(listings.homes),
         "ratios": typical_ratios(listings.homes),
+        "bands": {
+            "surface": np.quantile([home[2] for home in listings.homes], FIFTHS).tolist(),
+            "precio": np.quantile(listings.prices, FIFTHS).tolist(),
+        },
         "coverage": {"column": DENSITY, "least": float(np.quantile(fitted.density, UNCOVERED))},
         "usual_spread": float(np.quantile(predicted.spread, 1 - RARE_SPREAD)),
         "reference": reference(listings.homes),
@@ -89,7 +96,7 @@ def train(
     data = artifact.serialize(tensors, metadata)
     version = Model.load(data).version
     advance()
-    return Trained(data, version, evaluation)
+    return Trained(data, version, evaluation, predicted)
 
 
 def _verify(model: Model, fitted: Fitted, listings: Listings) -> int:

@@ -118,6 +118,17 @@ def test_evaluation_measures_the_distance_to_real_prices(client: TestClient, hom
     assert (figures["dentro_10"], figures["dentro_20"]) == (0.5, 1.0)
 
 
+def test_evaluation_gives_the_figures_of_each_part_too(client: TestClient, home: dict[str, Any]) -> None:
+    known, unknown = home | {"precio": 200_000}, home | {"precio": 400_000, "antiguedad": None}
+
+    parts = client.post("/evaluar", json={"viviendas": [known, known, unknown]}).json()["segmentos"]
+
+    alone = client.post("/evaluar", json={"viviendas": [unknown]}).json()
+    assert (parts["completas"]["n"], parts["incompletas"]["n"]) == (2, 1)
+    assert parts["incompletas"]["mae"] == alone["mae"]
+    assert sum(part["n"] for name, part in parts.items() if name.startswith("quintil")) == 3
+
+
 def test_evaluation_of_equal_prices_has_no_r2(client: TestClient, home: dict[str, Any]) -> None:
     answer = client.post("/evaluar", json={"viviendas": [home | {"precio": 100_000}] * 2})
 

@@ -82,7 +82,7 @@ def test_the_calibrated_interval_covers_data_it_has_not_seen() -> None:
     spread = rng.uniform(0.05, 0.5, 20_000)
     unknown = rng.integers(0, 4, 20_000)
     truth = rng.normal(0, spread * (1 + unknown))
-    predicted = OutOfFold(np.zeros_like(spread), spread, unknown, np.zeros_like(unknown))
+    predicted = OutOfFold(np.zeros_like(spread), spread, unknown, spread, np.zeros_like(unknown))
     seen = np.arange(20_000) < 10_000
 
     interval = calibrate(truth[seen], predicted.take(seen))
