@@ -101,7 +101,7 @@ def wait_for(url: str, seconds: float = 30) -> None:
     until = time.monotonic() + seconds
     while True:
         try:
-            requests.get(url, timeout=5)
+            requests.get(url, timeout=seconds)
         except requests.ConnectionError:
             if time.monotonic() > until:
                 raise
