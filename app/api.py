@@ -155,7 +155,6 @@ def create_app(
             max_age=600,
         )
     _add_errors(app)
-    add_pages(app, lambda: source.current.model)
 
     @app.get("/", response_model=Saludo, tags=["servicio"], summary="Saludo")
     async def hello() -> Response:
@@ -253,6 +252,7 @@ def create_app(
         served = source.current
         return _json({"estado": "ok", "modelo": served.model.version, "origen": served.origin})
 
+    add_pages(app, lambda: source.current.model)  # last: routes are tried one by one, and prices come first
     return app
 
 

@@ -68,8 +68,10 @@ class Model:
         self._calibration: dict[str, Any] | None = metadata.get("interval")
 
     @classmethod
-    def load(cls, data: bytes, *, replay: bool = True) -> Self:
+    def load(cls, data: bytes, *, sha256: str | None = None, replay: bool = True) -> Self:
         """Read an artifact, check it and replay its golden rows. Training alone loads without the replay.
+
+        sha256: its digest in hex, when the caller has just computed it.
 
         Raises:
             ArtifactError: the file is damaged, foreign or of another schema, or doesn't price as it did when
@@ -84,7 +86,8 @@ class Model:
             )
         try:
             forest = content.forest(metadata["ensembles"][0], len(NAMES))
-            model = cls(version_of(data), metadata, forest, PriceSurface.read(content))
+            version = sha256[:VERSION_DIGITS] if sha256 else version_of(data)
+            model = cls(version, metadata, forest, PriceSurface.read(content))
             golden = [(_home(row["vivienda"]), row["precio"]) for row in metadata["golden"]]
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ArtifactError(f"The model's description is incomplete: {error!r}.") from error

@@ -147,7 +147,7 @@ class ModelSource:
         cached = self._cache.read(pointer)
         data = self._bucket.artifact(deadline, pointer) if cached is None else cached
         try:
-            model = _open(data)
+            model = _open(data, pointer.sha256)
         except ArtifactError:
             # its digest is right, so it will be no better the next time: look again when the pointer changes
             self._refused.add(pointer.sha256)
@@ -160,10 +160,10 @@ class ModelSource:
         """Give what this environment served last under the same MODEL_URI."""
         pointer = self._cache.remembered()
         data = self._cache.read(pointer) if pointer else None
-        if data is None:
+        if pointer is None or data is None:
             return None
         try:
-            served = Served(_open(data), "cache")
+            served = Served(_open(data, pointer.sha256), "cache")
         except ArtifactError as error:
             log.warning("the cached model is none to serve", extra={"reason": str(error)})
             return None
@@ -186,9 +186,9 @@ class ModelSource:
         return bool(self._settings.model_uri) and (time.monotonic() >= self._due[0] or time.time() >= self._due[1])
 
 
-def _open(data: bytes) -> Model:
+def _open(data: bytes, sha256: str | None = None) -> Model:
     try:
-        return Model.load(data)
+        return Model.load(data, sha256=sha256)
     except ArtifactError:
         raise
     except Exception as error:  # a file of another make may trip what no check foresaw
