@@ -45,6 +45,6 @@ def values(record: Mapping[str, str | None]) -> dict[str, Any]:
 
 def _number(text: str) -> float | str:
     try:
-        return float(text)
+        return text if "_" in text else float(text)  # 1_000 is a number to Python alone
     except ValueError:
         return text

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from app.errors import PricingError
 from app.settings import Settings
@@ -44,18 +45,22 @@ def local(
     """Price a file on this machine. Run it again after an interruption: it goes on where it was."""
     from batch.local import price_file  # noqa: PLC0415  # each command loads what it needs
 
-    with _progress() as report:
-        manifest = price_file(
-            source,
-            out,
-            Settings.from_environment(),
-            model=model,
-            processes=processes,
-            range_size=range_size,
-            overwrite=overwrite,
-            restart=restart,
-            report=report,
-        )
+    try:
+        with _progress() as report:
+            manifest = price_file(
+                source,
+                out,
+                Settings.from_environment(),
+                model=model,
+                processes=processes,
+                range_size=range_size,
+                overwrite=overwrite,
+                restart=restart,
+                report=report,
+            )
+    except KeyboardInterrupt:
+        console.print("interrupted: run the same command again, and it goes on from here")
+        raise typer.Exit(130) from None
     _show(manifest, f"wrote {out}")
 
 
@@ -125,7 +130,7 @@ def _watch(cloud: Any, arn: str) -> None:
     with _progress() as report:
         state = cloud.wait(arn, report)
     if not state.succeeded:
-        console.print(f"[red]{state.state.lower()}:[/red] {state.cause}", highlight=False, soft_wrap=True)
+        console.print(f"[red]{state.state.lower()}:[/red]", Text(state.cause), soft_wrap=True)
         raise typer.Exit(1)
     _show(state.manifest, f"complete: python -m batch fetch {state.uri} OUT.csv")
 
@@ -173,8 +178,8 @@ def main() -> None:
     """Run the command line; what is wrong is one message and an exit status of 1."""
     try:
         cli(standalone_mode=True)
-    except PricingError as error:
-        console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+    except (PricingError, OSError) as error:
+        console.print("[red]error:[/red]", Text(str(error)), soft_wrap=True)
         sys.exit(1)
 
 

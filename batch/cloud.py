@@ -1,6 +1,7 @@
 """Runs on Step Functions, seen from a person's machine: start, watch, bring home."""
 
 import json
+import os
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -158,7 +159,8 @@ class Cloud:
             done += 1
             report(done, len(planned.ranges), None)
 
-        rows = merge(folder, planned, run.receipts(folder, planned), out.absolute(), advance)
+        unfinished = out.absolute().with_name(f".{out.name}.{os.getpid()}.unfinished")
+        rows = merge(folder, planned, run.receipts(folder, planned), out.absolute(), unfinished, advance)
         if rows != state.manifest["counts"]["rows"]:
             raise StoreError(f"{out} has {rows} rows and the manifest says {state.manifest['counts']['rows']}")
         return state.manifest

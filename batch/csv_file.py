@@ -12,14 +12,16 @@ broken row by itself, and reading goes on with the next line.
 import csv
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
+from math import isfinite
 from typing import Any
 
 from app.errors import DataError
 from app.features import FIELDS
-from app.records import MISSING, OPTIONAL, field_name, value
-from batch.records import Range, Record
+from app.records import MISSING, OPTIONAL, value
+from batch.records import Range, Record, column_name
 from batch.storage import Source
 
 FIELD_LIMIT = 64 * 1024  # bytes; far beyond any cell of a home, and what bounds the search for a cut
@@ -61,7 +63,7 @@ class CsvFile:
         """The rows between two byte offsets."""
         text = self._source.read(part.start, part.end).decode("latin-1")
         width = len(self._columns)
-        fields = [(i, name, _Values(name)) for i, name in enumerate(self._columns) if name in FIELDS]
+        fields = [(i, name, _reader(name)) for i, name in enumerate(self._columns) if name in FIELDS]
         id_column = self._columns.index("id") if self.has_id else -1
         for cells in _rows(_Lines([text])):
             if cells is None:
@@ -79,7 +81,7 @@ class CsvFile:
             if len(cells) != width:
                 yield Record(id_, None, _wrong_width(len(cells), width))
                 continue
-            yield Record(id_, {name: found for i, name, known in fields if (found := known[cells[i]]) is not MISSING})
+            yield Record(id_, {name: found for i, name, read in fields if (found := read(cells[i])) is not MISSING})
 
     def _cut(self, start: int, target: int) -> int:
         """The end of the first record that ends at or after `target`; `start` is the end of an earlier one.
@@ -110,8 +112,22 @@ class CsvFile:
             start, size = end, _BLOCK
 
 
+def _reader(name: str) -> Callable[[str], Any]:
+    """How to read the cells of a column."""
+    return partial(_coordinate, name) if name in ("latitud", "longitud") else _Values(name).__getitem__
+
+
+def _coordinate(name: str, cell: str) -> Any:
+    """What `app.records.value` says of a number; most rows have one of their own, so it is not remembered."""
+    try:
+        number = float(cell)
+    except ValueError:
+        return value(name, cell)
+    return number if isfinite(number) and "_" not in cell else value(name, cell)
+
+
 class _Values(dict[str, Any]):
-    """What the cells of one column mean; a column of a contract has few different ones."""
+    """What the cells of one column mean; most columns have few different ones."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -186,7 +202,7 @@ def _header(source: Source) -> dict[str, Any]:
     lines = _Lines([head.decode("latin-1")])
     cells = next(_rows(lines), None)
     try:
-        columns = [field_name(cell.encode("latin-1").decode()) for cell in cells or []]
+        columns = [column_name(cell.encode("latin-1").decode()) for cell in cells or []]
     except UnicodeDecodeError:
         raise DataError(f"{source.uri}: the header is not UTF-8; save the file as «CSV UTF-8»") from None
     check_columns(source.uri, columns)

@@ -85,7 +85,7 @@ def price_file(
         merged += 1
         report(merged, len(planned.ranges), None)
 
-    rows = merge(folder, planned, run.receipts(folder, planned), out, advance)
+    rows = merge(folder, planned, run.receipts(folder, planned), out, work / "unfinished", advance)
     if rows != summary["counts"]["rows"]:
         raise StoreError(f"{out} has {rows} rows and the ranges have {summary['counts']['rows']}")
     manifest = summary | {"source": planned.source, "etag": planned.etag, "out": str(out), "bytes": out.stat().st_size}

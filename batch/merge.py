@@ -13,25 +13,32 @@ from batch.pricing import columns
 from batch.run import Plan, Receipt, format_of, part_of
 from batch.storage import Folder
 
-Write = Callable[[bytes, int, int], int]
-"""Takes a result, how many rows it has and how many came before; gives how many it wrote."""
+Write = Callable[[bytes, int], int]
+"""Takes a result and how many rows came before it; gives how many it has."""
 
 
-def merge(run: Folder, planned: Plan, done: dict[int, Receipt], out: Path, advance: Callable[[], None]) -> int:
+def merge(
+    run: Folder,
+    planned: Plan,
+    done: dict[int, Receipt],
+    out: Path,
+    unfinished: Path,
+    advance: Callable[[], None],
+) -> int:
     """Write the results of a complete run to `out` (CSV, JSON Lines or Parquet by its ending); gives the rows.
 
-    `out` gets its name when it is whole, counted and on the disk. Memory holds one result at a time.
+    `out` gets its name when it is whole, counted and on the disk; until then it is `unfinished`, on the same disk.
+    Memory holds one result at a time.
     Raises StoreError when the rows are not those of the receipts.
     """
     if missing := [part.number for part in planned.ranges if part.number not in done]:
         raise DataError(f"{run.uri} lacks {len(missing)} of {len(planned.ranges)} ranges: there is nothing whole yet")
-    unfinished = out.with_name(f".{out.name}.{os.getpid()}.unfinished")
     try:
         rows = 0
         with _writer(unfinished, format_of(str(out)), planned) as write:
             for part in planned.ranges:
                 expected = done[part.number].counts.rows
-                written = write(part_of(run, part), expected, rows)
+                written = write(part_of(run, part), rows)
                 if written != expected:
                     raise StoreError(f"the result of range {part.number} has {written} rows, its receipt {expected}")
                 rows += written
@@ -55,20 +62,19 @@ def _csv(path: Path, names: tuple[str, ...]) -> Iterator[Write]:
     with path.open("wb") as file:
         file.write(",".join(names).encode() + b"\n")
 
-        def write(data: bytes, expected: int, before: int) -> int:
-            lines = data.split(b"\n")[1:-1]
-            if len(lines) == expected:
-                file.write(
-                    b"".join(
-                        [b"%d,%b\n" % (n, line[line.index(b",") + 1 :]) for n, line in enumerate(lines, before + 1)]
-                    )
-                )
-                return len(lines)
-            text = io.StringIO()  # a line break inside an id: more lines than rows
-            rows = list(csv.reader(io.StringIO(data.decode(), newline="")))[1:]
-            csv.writer(text, lineterminator="\n").writerows([n, *row[1:]] for n, row in enumerate(rows, before + 1))
-            file.write(text.getvalue().encode())
-            return len(rows)
+        def write(data: bytes, before: int) -> int:
+            n, quoted = before, False
+            numbered = []
+            for line in data.split(b"\n")[1:-1]:
+                if quoted:  # a line break inside an id
+                    numbered.append(line)
+                else:
+                    n += 1
+                    numbered.append(b"%d,%b" % (n, line[line.index(b",") + 1 :]))
+                if b'"' in line:
+                    quoted ^= line.count(b'"') % 2 == 1  # exact, since these quotes are our own
+            file.write(b"\n".join([*numbered, b""]))
+            return n - before
 
         yield write
 
@@ -78,7 +84,7 @@ def _jsonl(path: Path, names: tuple[str, ...]) -> Iterator[Write]:
     numbers = {"precio", "inferior", "superior", "confianza"}
     with path.open("w", encoding="utf-8", newline="\n") as file:
 
-        def write(data: bytes, expected: int, before: int) -> int:
+        def write(data: bytes, before: int) -> int:
             n = before
             for n, row in enumerate(csv.DictReader(io.StringIO(data.decode(), newline="")), before + 1):
                 line = {
@@ -102,7 +108,7 @@ def _parquet(path: Path, names: tuple[str, ...]) -> Iterator[Write]:
     schema = pa.schema([(name, types[name]) for name in names])
     with pq.ParquetWriter(path, schema) as file:
 
-        def write(data: bytes, expected: int, before: int) -> int:
+        def write(data: bytes, before: int) -> int:
             table = pacsv.read_csv(
                 io.BytesIO(data),
                 parse_options=pacsv.ParseOptions(newlines_in_values=True),

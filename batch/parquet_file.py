@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 
 from app.errors import DataError
 from app.features import FIELDS
-from app.records import MISSING, OPTIONAL, field_name, value
+from app.records import MISSING, OPTIONAL, value
 from batch.csv_file import check_columns
-from batch.records import Range, Record
+from batch.records import Range, Record, column_name
 from batch.storage import Source
 
 _BATCH = 8_192  # rows decoded at a time
@@ -29,7 +29,7 @@ class ParquetFile:
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{source.uri} is cut short or no Parquet file: {error}") from None
         stored = self._file.schema_arrow.names
-        self._names = {column: field_name(column) for column in stored}
+        self._names = {column: column_name(column) for column in stored}
         check_columns(source.uri, list(self._names.values()))
         self._read = [column for column in stored if self._names[column] in FIELDS or self._names[column] == "id"]
         self._rows: int = self._file.metadata.num_rows

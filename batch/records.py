@@ -3,6 +3,14 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
+from app.records import field_name
+
+
+def column_name(text: str) -> str:
+    """What a column is called: the contract's name, `id` in whatever case, or its own."""
+    name = field_name(text)
+    return "id" if name.lower() == "id" else name
+
 
 class Range(NamedTuple):
     """Records of a file: from `start` up to `end`, in bytes (text) or in rows (Parquet)."""

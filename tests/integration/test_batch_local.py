@@ -216,7 +216,7 @@ def test_a_disk_that_is_full_leaves_no_result(tmp_path: Path, model: Path, monke
         price(source, out, model)
 
     assert not out.exists()
-    assert not list(tmp_path.glob(".*.unfinished"))
+    assert not list(tmp_path.rglob("*unfinished*"))
 
 
 @pytest.mark.parametrize(

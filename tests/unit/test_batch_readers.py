@@ -79,6 +79,15 @@ def test_columns_in_another_order_beside_others_are_found(tmp_path: Path) -> Non
     assert "tipo" not in record.values
 
 
+def test_an_id_is_found_in_capitals_and_what_only_python_takes_for_a_number_is_none(tmp_path: Path) -> None:
+    row = ROW.format("x").replace(",80,", ",8_0,").replace("40.42", "4_0.42")
+
+    (record,) = records(CsvFile(source(tmp_path, HEADER.replace("id,", "ID,") + row + "\n")), 1_000)
+
+    assert record.id == "x"
+    assert (record.values["latitud"], record.values["surface"]) == ("4_0.42", "8_0")
+
+
 def test_optional_columns_may_be_left_out(tmp_path: Path) -> None:
     text = "latitud,longitud,surface,baños,habitaciones,jardin,ascensor,garaje\n40.4,-3.7,80,1,2,0,1,0\n"
 
