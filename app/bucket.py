@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import timedelta
 from functools import cached_property
-from typing import NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
 import obstore
 from obstore.exceptions import BaseError, NotModifiedError, PermissionDeniedError, UnauthenticatedError
@@ -24,10 +24,14 @@ from obstore.store import S3Store
 from app.errors import StoreError
 from app.settings import Settings
 
+if TYPE_CHECKING:
+    from obstore.store import S3CredentialProvider
+
 T = TypeVar("T")
 
 POINTER = "current.json"
 POINTER_BYTES = 64 * 1024
+_INSTANCE_METADATA = "169.254.169.254"
 RETRIES = 3  # of one request, after 50, 100 and 200 ms more or less
 
 
@@ -107,11 +111,12 @@ class Bucket:
     def _store(self) -> S3Store:
         settings = self._settings
         longest = timedelta(seconds=settings.model_load_timeout_seconds)
-        endpoint = settings.aws_endpoint_url
+        endpoint, region = settings.aws_endpoint_url, settings.aws_region
         return S3Store(
             settings.bucket,
             prefix=settings.prefix or None,
-            config={"region": settings.aws_region, **({"endpoint": endpoint} if endpoint else {})},
+            config={**({"region": region} if region else {}), **({"endpoint": endpoint} if endpoint else {})},
+            credential_provider=_of_profile(settings.aws_profile) if settings.aws_profile else None,
             client_options={
                 "allow_http": endpoint.startswith("http://"),
                 "connect_timeout": timedelta(seconds=settings.model_connect_timeout_seconds),
@@ -163,9 +168,25 @@ class Bucket:
             raise StoreError(f"{where} could not be read{_said(error)}") from None
 
 
+def _of_profile(name: str) -> "S3CredentialProvider":
+    try:
+        from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415 - costs a start 300 ms, and only here
+
+        return Boto3CredentialProvider()
+    except ImportError:
+        raise StoreError(
+            f"AWS_PROFILE={name} takes boto3, which is not installed;"
+            ' without it: eval "$(aws configure export-credentials --format env)" and unset AWS_PROFILE'
+        ) from None
+    except Exception as error:  # botocore's own, which can't be named where it may be missing
+        raise StoreError(f"AWS_PROFILE={name} gives no credentials: {error}") from error
+
+
 def _said(error: Exception) -> str:
     """Give the gist of an obstore error, whose text goes on for pages."""
     text = str(error)
+    if _INSTANCE_METADATA in text:  # where the client looks last, when the environment has none
+        return " (no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE)"
     status = re.search(r"status code: (\d{3}[^:\n]*)", text)
     code = re.search(r"<Code>(\w+)</Code>", text)
     reason = re.search(r"Error performing GET \S+ in [^-\n]* - ([^\n:]+)", text)

@@ -68,9 +68,9 @@ class Settings(BaseModel):
         default="",
         validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "aws_endpoint_url"),
     )
-    aws_region: str = Field(
-        default="us-east-1", validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION", "aws_region")
-    )
+    aws_region: str = Field(default="", validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION", "aws_region"))
+    aws_profile: str = ""
+    """A profile of `~/.aws`, for a developer's machine; it takes boto3, which the serving image lacks."""
     powertools_service_name: str = "precio-madrid"
     """What log lines and metrics are filed under; two stacks in one account need two names."""
     aws_lambda_function_name: str = ""

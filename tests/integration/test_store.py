@@ -276,6 +276,27 @@ def test_a_wrong_key_is_a_refusal_that_is_said(
     assert any("SignatureDoesNotMatch" in line["reason"] for line in logged(environment.records(), "ERROR"))
 
 
+def test_a_profile_of_the_developer_s_is_used_as_boto3_uses_it(
+    seaweedfs_depot: Depot, start: Start, first: ModelFile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seaweedfs_depot.promote(first)
+    shared = tmp_path / "credentials"
+    shared.write_text("[yo]\naws_access_key_id = testing\naws_secret_access_key = testing-secret\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(shared))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    where = {"aws_endpoint_url": seaweedfs_depot.url, "model_uri": seaweedfs_depot.uri}
+
+    monkeypatch.setenv("AWS_PROFILE", "nadie")
+    unknown = start(**where, aws_profile="nadie")
+    monkeypatch.setenv("AWS_PROFILE", "yo")
+    known = start(**where, aws_profile="yo")
+
+    assert unknown.health()[2] == "embedded"
+    assert known.health() == (200, first.version, "s3")
+    assert any("AWS_PROFILE=nadie" in line["reason"] for line in logged(known.records(), "ERROR"))
+
+
 def test_nobody_listening_is_found_out_quickly(
     start: Start, moto_depot: Depot, proxy: Proxy, shipped: ModelFile
 ) -> None:
@@ -426,6 +447,28 @@ def test_a_cached_file_with_a_flipped_bit_is_not_served_even_when_s3_fails(
     environment = start()
 
     assert environment.health() == (200, shipped.version, "embedded")
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"version": "x"}'])
+def test_a_damaged_memory_of_the_last_pointer_is_only_a_log_line(
+    text: str,
+    moto_depot: Depot,
+    proxy: Proxy,
+    start: Start,
+    first: ModelFile,
+    shipped: ModelFile,
+    tmp_path: Path,
+) -> None:
+    moto_depot.promote(first)
+    start().records()
+    (remembered,) = (tmp_path / "cache").glob("current-*.json")
+    remembered.write_text(text)
+    proxy.fault = lambda _: Fault(status=503)
+
+    environment = start()
+
+    assert environment.health() == (200, shipped.version, "embedded")
+    assert logged(environment.records(), "WARNING")
 
 
 @contextmanager
