@@ -91,7 +91,7 @@ def main(model: Path, folder: Path) -> None:
 
         observability.configure(Settings(log_format="json"))
         with contextlib.redirect_stdout(io.StringIO()):
-            cost = milliseconds(lambda: observability.answered("POST", "/predecir", 200, 1.0), 5_000)
+            cost = milliseconds(lambda: observability.answered("POST", "/predecir", 200, 1.0, {}), 5_000)
         rows.append(("the record of one request", cost))
         print(f"| the record of one request (EMF) | {cost:.3f} ms | 5000 |")
         observability.configure(Settings(log_level="ERROR", log_format="text"))
