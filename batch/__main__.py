@@ -157,6 +157,7 @@ def _progress() -> Iterator[Callable[[int, int, Counts | None], None]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,
+        transient=True,  # what stays is the message at the end
     ) as progress:
         task = progress.add_task("planning", total=None, said="")
         begin: tuple[int, float] | None = None  # rows done before, and when this began

@@ -24,6 +24,8 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from rich.console import Console
 
+from batch.steps import RANGE_BYTES
+
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "batch.md"
 BEGIN, END = "<!-- figures: python -m bench.batch report -->", "<!-- end of figures -->"
@@ -205,7 +207,6 @@ def chaos(
 
 # --- the cloud, by calculation
 
-RANGE_BYTES = 32 * 2**20  # batch.steps.RANGE_BYTES; a test holds them together
 MEMORY_GB = 1769 / 1024
 LAMBDA_USD_PER_GB_SECOND = 0.0000166667  # x86, first tier
 LAMBDA_USD_PER_REQUEST = 0.20 / 1e6
@@ -241,7 +242,7 @@ def plan(
         f"{concurrency:,}",
         f"{seconds:.0f} s",
         f"{total / 60:.1f}",
-        f"{usd:,.2f}",
+        f"{usd:,.3f}",
     ]
 
 
@@ -276,6 +277,7 @@ def report(
     """Measure runs of several sizes and one range of the cloud's size, and write the tables of docs/batch.md."""
     measured: list[list[str]] = []
     with tempfile.TemporaryDirectory() as folder:
+        bytes_per_row = 0.0
         for rows in map(int, sizes.split(",")):
             source, out = Path(folder, f"{rows}.csv"), Path(folder, f"{rows}-prices.csv")
             write_homes(source, rows)
@@ -309,7 +311,7 @@ def report(
     heads = ["rows", "file", "refused", "time", "rows/s", "rows/s and core", "peak memory", "load before"]
     cloud = [
         plan(rows, bytes_per_row, us, one["out"] / one["rows"], concurrency)
-        for rows, concurrency in ((10**6, 10), (10**6, 50), (10**7, 50), (10**9, 50), (10**9, 900))
+        for rows, concurrency in ((10**6, 10), (10**7, 10), (10**7, 50), (10**9, 50), (10**9, 900))
     ]
     model = [
         line.partition(":")[2].strip()

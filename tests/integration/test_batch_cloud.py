@@ -7,6 +7,7 @@ What moto can't take of the definition is taken out in `_for_moto`, and docs/dec
 import csv
 import json
 import os
+import re
 import runpy
 import socket
 import time
@@ -22,10 +23,12 @@ from moto.awslambda.exceptions import LambdaClientError
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.server import ThreadedMotoServer
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from typer.testing import CliRunner, Result
 
 from app.errors import DataError
 from app.model import Model
 from app.settings import Settings
+from batch.__main__ import cli
 from batch.cloud import Cloud, State
 from batch.storage import Folder
 from training.recipe import Trained
@@ -209,7 +212,11 @@ def run(cloud: Cloud, machine: str, source: str, **limits: float) -> State:
 
 def fetched(cloud: Cloud, state: State, folder: Path) -> list[dict[str, str]]:
     cloud.fetch(state.uri, folder / "out.csv", overwrite=False, report=lambda done, total, counts: None)
-    with (folder / "out.csv").open(newline="") as file:
+    return read(folder / "out.csv")
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -464,3 +471,36 @@ def test_an_execution_can_be_watched_while_it_runs(cloud: Cloud, machine: str, s
     assert reports[-1] == (state.ranges, state.ranges)
     assert len({done for done, _ in reports}) > 1
     assert cloud.status(started.arn).summary() == cloud.status(state.uri).summary()
+
+
+def test_the_command_line_starts_follows_and_brings_home_a_run(
+    cloud: Cloud, machine: str, s3: Any, functions: Functions, tmp_path: Path
+) -> None:
+    source, out = put(s3, rows(50, broken=lambda i: i == 7)), tmp_path / "prices.csv"
+
+    submitted = command("submit", source, "--out", f"s3://{BUCKET}/out/", "--machine", machine)
+    folder = re.search(r"started (s3://\S+)", submitted.stderr)
+    assert folder is not None
+    status = command("status", folder[1])
+    fetched = command("fetch", folder[1], str(out))
+
+    counts = {"rows": 50, "priced": 49, "refused": 1}
+    for result in (submitted, fetched):
+        assert result.exit_code == 0
+        assert counts.items() <= json.loads(result.stdout).items()
+    assert json.loads(status.stdout)["state"] == "SUCCEEDED"
+    assert_each_once(read(out), 50)
+
+
+def test_the_command_line_ends_badly_when_a_run_does(cloud: Cloud, machine: str, s3: Any, functions: Functions) -> None:
+    s3.put_object(Bucket=BUCKET, Key="in.csv", Body=b"a;b\n1;2\n")
+
+    result = command("submit", f"s3://{BUCKET}/in.csv", "--out", f"s3://{BUCKET}/out", "--machine", machine)
+
+    assert result.exit_code == 1
+    assert "failed: s3://homes/in.csv is separated by semicolons" in " ".join(result.stderr.split())
+    assert result.stdout == ""
+
+
+def command(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
