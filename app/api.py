@@ -303,4 +303,6 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(ModelUnavailable)
     async def unavailable(_: Request, error: ModelUnavailable) -> Response:
-        return _json({"detail": str(error)}, 503)
+        response = _json({"detail": str(error)}, 503)
+        response.headers["retry-after"] = "5"  # seconds; S3 is asked again every MODEL_RETRY_SECONDS
+        return response

@@ -86,6 +86,7 @@ def test_a_function_without_any_model_answers_503_and_recovers_by_itself(
 
     assert refused["statusCode"] == 503
     assert json.loads(refused["body"])["detail"]
+    assert int(refused["headers"]["retry-after"]) > 0
     assert json.loads(answer["body"])["modelo"] == first.version
 
 
