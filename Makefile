@@ -14,7 +14,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/kernel.stamp ## serve prices at http://localhost:8000 (PORT=..., MODEL_URI=s3://bucket/prefix)
-	@printf '\n  API y pruebas:  http://localhost:%s/docs\n\n  Una vivienda:\n' $(PORT)
+	@printf '\n  La página:      http://localhost:%s/estimar\n  API y pruebas:  http://localhost:%s/docs\n\n  Una vivienda:\n' $(PORT) $(PORT)
 	@printf "  curl -s http://localhost:%s/predecir -H 'Content-Type: application/json' -d '%s'\n\n" $(PORT) "$$(cat examples/vivienda.json)"
 	@$(BIN)/uvicorn lambda_handler:app --port $(PORT) --no-access-log
 
