@@ -1,6 +1,6 @@
 // CSV text -> homes to price, and priced homes -> CSV text. Knows nothing of the page.
 import { FIELDS, OPTIONAL, plain, value } from "./home.js";
-import { t } from "./texts.js";
+import { number, t } from "./texts.js";
 
 const Papa = window.Papa; // a plain script of the page
 export const MOST_MEGABYTES = 10;
@@ -36,7 +36,7 @@ export function text(bytes) {
 export function parse(content) {
   const { data, meta } = Papa.parse(content, { skipEmptyLines: "greedy", preview: MOST_ROWS + 2 });
   const [header = [], ...rows] = data;
-  if (rows.length > MOST_ROWS) throw new TableError(t("csvTooMany", { limit: MOST_ROWS.toLocaleString() }));
+  if (rows.length > MOST_ROWS) throw new TableError(t("csvTooMany", { limit: number(MOST_ROWS) }));
   const fields = header.map((name) => BY_PLAIN_NAME.get(plain(name).replace(/[\s-]+/g, "_")) ?? null);
   const missing = FIELDS.filter((field) => !fields.includes(field) && !OPTIONAL.includes(field));
   if (missing.length > 0) throw new TableError(t("csvMissing", { columns: missing.join(", ") }));
