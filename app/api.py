@@ -272,10 +272,13 @@ def _figures(real: list[float], estimates: list[Estimate]) -> dict[str, Any]:
 
 
 def _wire(estimate: Estimate) -> dict[str, Any]:
+    interval = estimate.intervalo
     return {
         "precio": estimate.precio,
-        "intervalo": estimate.intervalo and estimate.intervalo._asdict(),
-        "avisos": [warning._asdict() for warning in estimate.avisos],
+        # spelt out: _asdict would take twice as long, and a batch has a thousand
+        "intervalo": interval
+        and {"inferior": interval.inferior, "superior": interval.superior, "confianza": interval.confianza},
+        "avisos": [{"campo": caution.campo, "mensaje": caution.mensaje} for caution in estimate.avisos],
     }
 
 

@@ -57,7 +57,8 @@ class Cautions:
         """All that is odd about a home, given its row, from `at` on, and the spread of its trees (log price)."""
         found = []
         # Where listings are so sparse that the least density is none at all, the box around them still says something.
-        outside = any(not low <= degrees <= high for degrees, (low, high) in zip(home[:2], self._box, strict=True))
+        (south, north), (west, east) = self._box
+        outside = not (south <= home[0] <= north and west <= home[1] <= east)
         if outside or rows[at + self._density_column] < self._least_density:
             found.append(
                 Caution(
