@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PIP_NO_WARN_SCRIPT_LOCATION := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format train kernel lock clean
+.PHONY: help run test check format train kernel bench lock clean
 .PHONY: build invoke start-api deploy publish rollback smoke check-template test-container
 
 help: ## list the targets
@@ -40,6 +40,9 @@ lock: $(VENV)/test.stamp ## compile requirements/*.in into hashed lock files
 	@for set in run build train test deploy audit; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command 'make lock' requirements/$$set.in -o requirements/$$set.txt || exit 1; done
+
+bench: $(VENV)/test.stamp $(VENV)/kernel.stamp ## measure against other ways to serve the forest, into bench/results (ROUNDS=9)
+	@$(BIN)/python -m bench --rounds $(or $(ROUNDS),9)
 
 kernel: $(VENV)/kernel.stamp ## compile the kernel, where there is a C compiler
 
