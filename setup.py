@@ -12,6 +12,7 @@ FLAGS = ["-O3", "-g0", "-ffp-contract=off"]
 modules = cythonize(  # type: ignore[no-untyped-call] # Cython's own build has no annotations
     [Extension(f"app.{module}", [f"app/{module}.py"], extra_compile_args=FLAGS) for module in COMPILED],
     build_dir="build",
+    quiet=True,
     compiler_directives={
         "language_level": "3",
         "annotation_typing": False,  # annotations are mypy's; what C needs is in the .pxd beside a module

@@ -115,10 +115,11 @@ def fill(home: Home, x: float, y: float, coefficients: array[float], rows: array
     rows[at + 13] = hypot(x, y)
     rows[at + 14] = built / max(rooms, 1)
     rows[at + 15] = nan if usable is None else usable / built
-    score = rows[at + PLACE]
+    place, hedonic = PLACE, HEDONIC
+    score = rows[at + place]
     for i, term in enumerate(terms(home)):
         score += coefficients[i] * term
-    rows[at + HEDONIC] = score
+    rows[at + hedonic] = score
 
 
 def terms(home: Home) -> list[float]:
