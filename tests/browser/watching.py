@@ -26,6 +26,7 @@ def served(app: Any) -> Iterator[str]:
     """Serve an ASGI application on a free port of the loopback; yields its address."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
+        listener.listen()  # whoever calls before the server is up waits in line
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
         thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
