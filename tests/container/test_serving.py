@@ -3,7 +3,6 @@
 import re
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -82,8 +81,12 @@ def gateway(sam: str, template: Path, log: Path) -> Iterator[str]:
             wait_for(f"http://127.0.0.1:{port}/salud", seconds=90)
             yield f"http://127.0.0.1:{port}"
         finally:
-            process.send_signal(signal.SIGINT)  # sam removes its containers then
-            process.wait(60)
+            process.terminate()  # sam removes its containers then
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 @pytest.fixture(scope="module")
