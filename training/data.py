@@ -16,9 +16,6 @@ from app.schemas import FormularioConPrecio, mend
 
 REQUIRED = (*FIELDS, "precio")
 DETACHED = ("Casa", "Chalet", "Finca")
-COMPLETE_WEIGHT = 2.0
-NEAR_M, FAR_WEIGHT = 200.0, 0.6
-"""A listing whose point may be farther off than this, in metres, counts for less (column `radio_m`, if there)."""
 SHOWN = 5
 """Offending rows that an error names."""
 
@@ -39,15 +36,6 @@ class Listings:
         if "tipo" not in self.extra:
             return np.zeros(len(self), bool)
         return self.extra["tipo"].isin(DETACHED).to_numpy(bool)
-
-    @property
-    def weights(self) -> npt.NDArray[np.float64]:
-        """How much each listing teaches: more where all fields are known, less where the point is far off."""
-        weights = np.where([None in home for home in self.homes], 1.0, COMPLETE_WEIGHT)
-        if "radio_m" in self.extra:
-            radius = pd.to_numeric(self.extra["radio_m"], errors="coerce").to_numpy()
-            weights = weights * np.where(radius > NEAR_M, FAR_WEIGHT, 1.0)
-        return weights
 
     def __len__(self) -> int:
         return len(self.homes)

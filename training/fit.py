@@ -85,7 +85,7 @@ def fit(listings: Listings, options: Options) -> Fitted:
         random_state=options.seed,
         n_jobs=options.jobs,
     )
-    forest.fit(table.astype(np.float32), logs - table[:, HEDONIC], sample_weight=listings.weights)
+    forest.fit(table.astype(np.float32), logs - table[:, HEDONIC])
     for tree in forest.estimators_:
         # Leaves as float32: half the artifact, and scikit-learn itself now predicts what will be served.
         tree.tree_.value[:] = tree.tree_.value.astype(np.float32)

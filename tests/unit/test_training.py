@@ -67,16 +67,6 @@ def test_a_random_forest_can_be_served_too(listings: Listings, home: dict[str, o
     assert served.tobytes() == fitted.forest.predict(fitted.matrix(listings.homes)).tobytes()
 
 
-def test_a_listing_that_is_known_better_teaches_more(tmp_path: Path) -> None:
-    table = made_up_listings(3).assign(antiguedad=[10, 10, None], superficie_util=50, condicion="Reformado")
-    table["radio_m"] = [180, 1200, 1200]
-    table.to_csv(tmp_path / "listings.csv", index=False)
-
-    exact, vague, vague_and_incomplete = read(tmp_path / "listings.csv").weights
-
-    assert exact > vague > vague_and_incomplete
-
-
 def test_homes_of_one_cell_share_a_fold(listings: Listings) -> None:
     fold = folds_by_cell(listings, seed=0)
 
