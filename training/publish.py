@@ -137,7 +137,7 @@ def status(to: To) -> None:
     table.add_row("size", f"{current.size / 1e6:.1f} MB")
     record = registry.publication(current.version)
     for name, value in record.items():
-        table.add_row(name, str(value))
+        table.add_row(name, _in_words(value))
     if state.current.reason and "forced" not in record:
         table.add_row("forced", state.current.reason)
     table.add_row("rollback to", state.previous[0].pointer.version if state.previous else "nothing earlier")
@@ -201,6 +201,12 @@ def _mark(entry: Entry, state: State) -> str:
         return "current"
     back = next((i for i, one in enumerate(state.previous, 1) if has(one)), 0)
     return f"{back} rollback{'s' * (back > 1)} away" if back else ""
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_in_words(one)}" for name, one in value.items())
+    return str(value)
 
 
 def _file(path: Path) -> bytes:
