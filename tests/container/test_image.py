@@ -74,6 +74,15 @@ def test_nothing_that_serves_needs_them(engine: Any, image: Any) -> None:
     assert not {"sklearn", "scipy", "numpy", "pandas", "boto3"} & loaded  # the base image has boto3
 
 
+def test_batches_run_on_it_with_another_command(engine: Any, image: Any) -> None:
+    code = "import sys, batch_handler; print(*{name.partition('.')[0] for name in sys.modules})"
+
+    loaded = set(python(engine, image, code).split())
+
+    assert {"batch", "app", "obstore"} <= loaded
+    assert not {"fastapi", "boto3", "pyarrow", "rich", "typer"} & loaded
+
+
 def test_the_kernel_is_compiled(engine: Any, image: Any) -> None:
     assert python(engine, image, "from app.forest import COMPILED; print(COMPILED)") == "True"
 
