@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from app.errors import PricingError
 from app.settings import Settings
+from batch import run
 from batch.pricing import Counts
 
 cli = typer.Typer(
@@ -28,6 +29,12 @@ console = Console(stderr=True)
 Machine = Annotated[
     str, typer.Option(envvar="BATCH_STATE_MACHINE", help="ARN of the state machine: the stack's BatchStateMachineArn.")
 ]
+Which = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="The run: its s3:// folder or its execution's ARN.", show_default=False),
+]
+Concurrency = Annotated[int, typer.Option(min=1, max=1_000, help="Functions at work at once.")]
+Wait = Annotated[bool, typer.Option(help="Stay and show progress; the run goes on without you.")]
 
 
 @cli.command()
@@ -69,11 +76,11 @@ def submit(
     source: Annotated[str, typer.Argument(help="s3://bucket/homes.csv (or .jsonl)", show_default=False)],
     out: Annotated[str, typer.Option(help="s3://bucket/prefix: each run gets a folder in it.", show_default=False)],
     machine: Machine,
-    concurrency: Annotated[int, typer.Option(min=1, max=1_000, help="Functions at work at once.")] = 50,
+    concurrency: Concurrency = 50,
     tolerated: Annotated[
         float, typer.Option(min=0, max=100, help="Percentage of ranges that may fail before the rest is given up.")
     ] = 5.0,
-    wait: Annotated[bool, typer.Option(help="Stay and show progress; the run goes on without you.")] = True,
+    wait: Wait = True,
 ) -> None:
     """Start a run on Step Functions, show how it gets on, and end with its counts."""
     from batch.cloud import Cloud  # noqa: PLC0415
@@ -82,39 +89,40 @@ def submit(
     started = cloud.submit(machine, source, out, concurrency=concurrency, tolerated_failure_percentage=tolerated)
     console.print(f"started {started.uri}\n  {started.arn}", highlight=False, soft_wrap=True)
     if wait:
-        _watch(cloud, started.arn)
+        _watch(cloud, started)
 
 
 @cli.command()
 def resume(
-    run: Annotated[str, typer.Argument(help="The run: its s3:// folder or its execution's ARN.", show_default=False)],
+    which: Which,
     machine: Machine,
-    wait: Annotated[bool, typer.Option(help="Stay and show progress.")] = True,
+    concurrency: Concurrency = 50,
+    wait: Wait = True,
 ) -> None:
     """Price the ranges that a failed run is missing, with its model."""
     from batch.cloud import Cloud  # noqa: PLC0415
 
     cloud = Cloud(Settings.from_environment())
-    started = cloud.resume(machine, run)
+    started = cloud.resume(machine, which, concurrency=concurrency)
     console.print(f"resumed {started.uri}\n  {started.arn}", highlight=False, soft_wrap=True)
     if wait:
-        _watch(cloud, started.arn)
+        _watch(cloud, started)
 
 
 @cli.command()
 def status(
-    run: Annotated[str, typer.Argument(help="The run: its s3:// folder or its execution's ARN.", show_default=False)],
+    which: Which,
 ) -> None:
     """Say how far a run is, as JSON."""
     from batch.cloud import Cloud  # noqa: PLC0415
 
-    state = Cloud(Settings.from_environment()).status(run)
+    state = Cloud(Settings.from_environment()).status(which)
     print(json.dumps(state.summary(), ensure_ascii=False, indent=2))
 
 
 @cli.command()
 def fetch(
-    run: Annotated[str, typer.Argument(help="The run: its s3:// folder or its execution's ARN.", show_default=False)],
+    which: Which,
     out: Annotated[Path, typer.Argument(help="Where the prices go: .csv, .jsonl or .parquet.", show_default=False)],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is there.")] = False,
 ) -> None:
@@ -122,13 +130,17 @@ def fetch(
     from batch.cloud import Cloud  # noqa: PLC0415
 
     with _progress() as report:
-        manifest = Cloud(Settings.from_environment()).fetch(run, out, overwrite=overwrite, report=report)
+        manifest = Cloud(Settings.from_environment()).fetch(which, out, overwrite=overwrite, report=report)
     _show(manifest, f"wrote {out}")
 
 
-def _watch(cloud: Any, arn: str) -> None:
-    with _progress() as report:
-        state = cloud.wait(arn, report)
+def _watch(cloud: Any, started: Any) -> None:
+    try:
+        with _progress() as report:
+            state = cloud.wait(started.arn, report)
+    except KeyboardInterrupt:
+        console.print(f"the run goes on: python -m batch status {started.uri}", highlight=False, soft_wrap=True)
+        raise typer.Exit(130) from None
     if not state.succeeded:
         console.print(f"[red]{state.state.lower()}:[/red]", Text(state.cause), soft_wrap=True)
         raise typer.Exit(1)
@@ -148,7 +160,7 @@ def _show(manifest: dict[str, Any], done: str) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int, Counts | None], None]]:
+def _progress() -> Iterator[run.Report]:
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -158,19 +170,21 @@ def _progress() -> Iterator[Callable[[int, int, Counts | None], None]]:
         TimeRemainingColumn(),
         console=console,
         transient=True,  # what stays is the message at the end
-    ) as progress:
-        task = progress.add_task("planning", total=None, said="")
+    ) as bars:
+        task = bars.add_task("planning", total=None, said="")
         begin: tuple[int, float] | None = None  # rows done before, and when this began
 
-        def report(done: int, total: int, counts: Counts | None) -> None:
+        def report(now: run.Progress) -> None:
             nonlocal begin
-            if counts is None:
-                progress.update(task, description="merging", completed=done, total=total)
+            if now.counts is None:
+                bars.update(task, description="merging", completed=now.done, total=now.total)
                 return
-            begin = begin or (counts.rows, time.monotonic())
-            rate = (counts.rows - begin[0]) / max(time.monotonic() - begin[1], 1)
-            said = f"{counts.rows:,} rows, {counts.refused:,} refused, {rate:,.0f}/s"
-            progress.update(task, description="pricing", completed=done, total=total, said=said)
+            begin = begin or (now.counts.rows, time.monotonic())
+            rate = (now.counts.rows - begin[0]) / max(time.monotonic() - begin[1], 1)
+            said = f"{now.counts.rows:,} rows, {now.counts.refused:,} refused, {rate:,.0f}/s"
+            if now.failed:
+                said += f", {now.failed:,} ranges failed"
+            bars.update(task, description="pricing", completed=now.done, total=now.total, said=said)
 
         yield report
 

@@ -18,6 +18,7 @@ from app.settings import Settings
 from batch import run
 from batch.merge import merge
 from batch.pricing import Counts
+from batch.steps import EXECUTION
 from batch.storage import Folder, Source
 
 POLL_SECONDS = 2.0
@@ -92,22 +93,24 @@ class Cloud:
         name = _name()
         return self._start(machine, job | limits, name, name)
 
-    def resume(self, machine: str, which: str) -> Started:
-        """Start an execution for the ranges that a run is missing."""
+    def resume(self, machine: str, which: str, **limits: float) -> Started:
+        """Start an execution for the ranges that a run is missing; limits are those of `submit`."""
         arn, uri = self._find(which)
         out, _, name = uri.rpartition("/")
         planned = self._planned(uri)
         if planned is None:
             raise DataError(f"{uri} was never planned: submit it anew")
-        if self.status(arn or planned.execution).state == "RUNNING":
+        if self.status(arn or uri).state == "RUNNING":
             raise DataError(f"{uri} is still at work")
-        return self._start(machine, {"source": planned.source, "out": out, "run": name}, _name(), name)
+        job = {"source": planned.source, "out": out, "run": name}
+        return self._start(machine, job | limits, _name(), name)
 
     def status(self, which: str, known: "dict[int, run.Receipt] | None" = None) -> State:
         """Look at a run. known: receipts that were read before; those read now are added to it."""
         arn, uri = self._find(which)
         planned = self._planned(uri)
-        arn = arn or (planned.execution if planned else "")
+        if not arn and planned:
+            arn = self._folder(uri).read(EXECUTION).decode()
         execution = self._call("describe_execution", executionArn=arn) if arn else {"status": "UNKNOWN"}
         state, folder = execution["status"], self._folder(uri)
         cause = _message(execution.get("cause", ""))
@@ -134,7 +137,7 @@ class Cloud:
         while True:
             state = self.status(arn, known)
             if state.ranges:
-                report(state.done, state.ranges, state.counts)
+                report(run.Progress(state.done, state.ranges, state.counts, state.failed))
             if state.state != "RUNNING":
                 return state
             time.sleep(POLL_SECONDS)
@@ -157,7 +160,7 @@ class Cloud:
         def advance() -> None:
             nonlocal done
             done += 1
-            report(done, len(planned.ranges), None)
+            report(run.Progress(done, len(planned.ranges)))
 
         unfinished = out.absolute().with_name(f".{out.name}.{os.getpid()}.unfinished")
         rows = merge(folder, planned, run.receipts(folder, planned), out.absolute(), unfinished, advance)

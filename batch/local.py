@@ -41,7 +41,7 @@ def price_file(
     range_size: int | None = None,
     overwrite: bool = False,
     restart: bool = False,
-    report: run.Report = lambda done, total, counts: None,
+    report: run.Report = lambda progress: None,
 ) -> dict[str, Any]:
     """Price a file into another; gives the manifest. Doing it again when it is done does nothing.
 
@@ -83,7 +83,7 @@ def price_file(
     def advance() -> None:
         nonlocal merged
         merged += 1
-        report(merged, len(planned.ranges), None)
+        report(run.Progress(merged, len(planned.ranges)))
 
     rows = merge(folder, planned, run.receipts(folder, planned), out, work / "unfinished", advance)
     if rows != summary["counts"]["rows"]:
@@ -109,7 +109,7 @@ def _work(folder: Folder, planned: run.Plan, settings: Settings, processes: int,
     total = sum(part.end - part.start for part in planned.ranges)
     finished = sum(receipt.end - receipt.start for receipt in done.values())
     counts = run.total(done)
-    report(finished, total, counts)
+    report(run.Progress(finished, total, counts))
     pending = iter([part for part in planned.ranges if part.number not in done])
     first = list(islice(pending, 2 * processes))
     if not first:
@@ -124,7 +124,7 @@ def _work(folder: Folder, planned: run.Plan, settings: Settings, processes: int,
             for receipt in _results(pool, first, pending):
                 finished += receipt.end - receipt.start
                 counts += receipt.counts
-                report(finished, total, counts)
+                report(run.Progress(finished, total, counts))
         except BrokenProcessPool:
             raise StoreError(
                 "a worker process died, perhaps for want of memory: run the same command again, and it goes on"

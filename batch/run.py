@@ -5,6 +5,7 @@
     model.safetensors    the run's own copy of the model, so that a promotion meanwhile changes nothing
     parts/000017.csv     the result of one range; its `fila` counts from 1 within the range
     parts/000017.json    its receipt, written after it: counts and size
+    execution.txt        on AWS, the execution that works on it
     manifest.json        written by finish: what came out, or what is missing
 
 Every step may be repeated: each writes the same objects again. A range whose receipt and result agree is done.
@@ -32,9 +33,20 @@ SHOWN = 20
 """Missing ranges that a message names."""
 _READS = 16  # receipts read at once
 
-Report = Callable[[int, int, Counts | None], None]
-"""Called with what is done and what there is in all (bytes, rows or ranges), and the counts so far; first with those
-of what was done before. Without counts it is the merging that gets on."""
+
+class Progress(NamedTuple):
+    """How far a run is: what is done and what there is in all, in bytes, rows or ranges."""
+
+    done: int
+    total: int
+    counts: Counts | None = None
+    """Of all that is priced; None while results are merged."""
+    failed: int = 0
+    """Ranges given up after their retries."""
+
+
+Report = Callable[[Progress], None]
+"""Called first with what was done before, then whenever there is more."""
 
 
 class Plan(BaseModel):
@@ -54,8 +66,6 @@ class Plan(BaseModel):
     ranges: list[Range]
     started: float
     """Seconds since the epoch."""
-    execution: str = ""
-    """The ARN of the execution, on Step Functions."""
 
     def reader(self, settings: Settings, credentials: Any = None) -> Reader:
         """The pinned file; reading it raises DataError once it has changed."""
@@ -82,7 +92,6 @@ def plan(
     *,
     range_size: int,
     started: float,
-    execution: str = "",
 ) -> tuple[Plan, int]:
     """Plan a run, or take up a planned one; leaves in ranges.json what is still to be priced, and says how many.
 
@@ -103,7 +112,6 @@ def plan(
             model=version_of(model),
             ranges=list(reader.ranges(range_size)),
             started=started,
-            execution=execution,
         )
         run.write(MODEL, model)
         run.write(PLAN, planned.model_dump_json().encode())

@@ -20,6 +20,9 @@ MAX_RANGES = 10_000
 """Ranges grow beyond RANGE_BYTES before there are more of them than this: planning looks at every cut, at some 30 ms
 each, and has 15 minutes."""
 
+EXECUTION = "execution.txt"
+"""In the run's folder: the ARN of the execution that works on it, or did so last."""
+
 log = logging.getLogger(f"{SERVICE}.batch")
 
 S3File = Annotated[str, Field(pattern=r"^s3://[a-z0-9.-]{3,63}/.*[^/]$")]
@@ -71,8 +74,8 @@ class Steps:
             current(self._settings),
             range_size=max(job.range_bytes, source.size // MAX_RANGES),
             started=time.time(),
-            execution=event["execution"],
         )
+        folder.write(EXECUTION, event["execution"].encode())
         log.info("planned", extra={"ranges": len(planned.ranges), "pending": pending, "model": planned.model})
         bucket, _, key = folder.uri.removeprefix("s3://").partition("/")
         return {

@@ -35,7 +35,7 @@ from training.recipe import Trained
 
 ROOT = Path(__file__).parent.parent.parent
 BUCKET = "homes"
-RANGE_BYTES = 1_000  # some 20 rows
+RANGE_BYTES = 1_000  # some 18 rows
 HEADER = "id,latitud,longitud,surface,banos,habitaciones,jardin,antiguedad,superficie_util,ascensor,garaje,condicion"
 
 
@@ -188,7 +188,7 @@ def machine(functions: Functions, pauses: list[float]) -> str:
 
 @pytest.fixture
 def cloud(machine: str, monkeypatch: pytest.MonkeyPatch) -> Cloud:
-    monkeypatch.setattr("batch.cloud.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("batch.cloud.POLL_SECONDS", 0.2)
     return Cloud(Settings.from_environment(os.environ))
 
 
@@ -207,11 +207,11 @@ def put(s3: Any, lines: list[str], key: str = "in.csv") -> str:
 
 def run(cloud: Cloud, machine: str, source: str, **limits: float) -> State:
     started = cloud.submit(machine, source, f"s3://{BUCKET}/out", **({"range_bytes": RANGE_BYTES} | limits))
-    return cloud.wait(started.arn, lambda done, total, counts: None)
+    return cloud.wait(started.arn, lambda progress: None)
 
 
 def fetched(cloud: Cloud, state: State, folder: Path) -> list[dict[str, str]]:
-    cloud.fetch(state.uri, folder / "out.csv", overwrite=False, report=lambda done, total, counts: None)
+    cloud.fetch(state.uri, folder / "out.csv", overwrite=False, report=lambda progress: None)
     return read(folder / "out.csv")
 
 
@@ -260,11 +260,11 @@ def test_a_worker_that_dies_between_result_and_receipt_is_tried_again(
 
     monkeypatch.setattr(Folder, "write", dying)
 
-    state = run(cloud, machine, put(s3, rows(200)))
+    state = run(cloud, machine, put(s3, rows(120)))
 
     assert state.succeeded
     assert (functions.attempts(2), functions.attempts(4), functions.attempts(3)) == (2, 2, 1)
-    assert_each_once(fetched(cloud, state, tmp_path), 200)
+    assert_each_once(fetched(cloud, state, tmp_path), 120)
 
 
 def test_throttling_is_waited_out_with_growing_pauses(
@@ -308,7 +308,7 @@ def test_a_missing_result_fails_the_run_and_is_named_and_can_be_made_good(
 
     functions.after.append(lose)
 
-    state = run(cloud, machine, put(s3, rows(200)))
+    state = run(cloud, machine, put(s3, rows(120)))
 
     assert (state.state, state.succeeded) == ("FAILED", False)
     assert state.cause == f"1 of {state.ranges} ranges are missing: 5."
@@ -319,11 +319,12 @@ def test_a_missing_result_fails_the_run_and_is_named_and_can_be_made_good(
 
     functions.after.clear()
     functions.events.clear()
-    mended = cloud.wait(cloud.resume(machine, state.uri).arn, lambda done, total, counts: None)
+    mended = cloud.wait(cloud.resume(machine, state.uri).arn, lambda progress: None)
 
     assert mended.succeeded
+    assert cloud.status(state.uri).succeeded
     assert [event["range"]["number"] for event in functions.events if event["step"] == "work"] == [5]
-    assert_each_once(fetched(cloud, mended, tmp_path), 200)
+    assert_each_once(fetched(cloud, mended, tmp_path), 120)
 
 
 def test_a_run_that_lacks_only_its_count_is_counted_without_pricing_again(
@@ -332,7 +333,7 @@ def test_a_run_that_lacks_only_its_count_is_counted_without_pricing_again(
     state = run(cloud, machine, put(s3, rows(60)))
     functions.events.clear()
 
-    again = cloud.wait(cloud.resume(machine, state.uri).arn, lambda done, total, counts: None)
+    again = cloud.wait(cloud.resume(machine, state.uri).arn, lambda progress: None)
 
     assert again.succeeded
     assert [event["step"] for event in functions.events] == ["plan", "finish"]
@@ -347,7 +348,7 @@ def test_a_range_that_always_fails_leaves_the_others_their_results(
 
     functions.before.append(fail)
 
-    state = run(cloud, machine, put(s3, rows(200)), tolerated_failure_percentage=20)
+    state = run(cloud, machine, put(s3, rows(120)), tolerated_failure_percentage=20)
 
     assert state.state == "FAILED"
     assert functions.attempts(1) == 4
@@ -390,7 +391,7 @@ def test_a_model_promoted_meanwhile_changes_nothing(
 
     functions.before.append(promote)
 
-    state = run(cloud, machine, put(s3, rows(200)))
+    state = run(cloud, machine, put(s3, rows(120)))
 
     assert state.succeeded
     assert {row["modelo"] for row in fetched(cloud, state, tmp_path)} == {small_model.version}
@@ -413,11 +414,11 @@ def test_a_file_changed_meanwhile_fails_the_run_without_retries(
 ) -> None:
     def change(event: dict[str, Any]) -> None:
         if event["step"] == "plan":
-            put(s3, rows(199))
+            put(s3, rows(119))
 
     functions.after.append(change)
 
-    state = run(cloud, machine, put(s3, rows(200)))
+    state = run(cloud, machine, put(s3, rows(120)))
 
     assert state.state == "FAILED"
     assert state.done == 0
@@ -465,7 +466,7 @@ def test_an_execution_can_be_watched_while_it_runs(cloud: Cloud, machine: str, s
     started = cloud.submit(machine, put(s3, rows(60)), f"s3://{BUCKET}/out", range_bytes=RANGE_BYTES, concurrency=1)
     reports: list[tuple[int, int]] = []
 
-    state = cloud.wait(started.arn, lambda done, total, counts: reports.append((done, total)))
+    state = cloud.wait(started.arn, lambda progress: reports.append(progress[:2]))
 
     assert state.succeeded
     assert reports[-1] == (state.ranges, state.ranges)

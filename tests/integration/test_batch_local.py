@@ -51,11 +51,11 @@ def command(source: Path, out: Path, model: Path, *options: str) -> list[str]:
 
 
 def test_a_run_that_is_killed_again_and_again_loses_and_doubles_nothing(tmp_path: Path, model: Path) -> None:
-    n = 20_000
+    n = 12_000
     source, out = write_homes(tmp_path / "homes.csv", n), tmp_path / "prices.csv"
     arguments = command(source, out, model, "--range-size", "10000")
     done = 0
-    for _ in range(3):
+    for _ in range(2):
         with subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
             deadline = time.monotonic() + 60
             # killed while it works: some ranges further than the run before it
