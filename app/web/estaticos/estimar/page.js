@@ -256,7 +256,8 @@ function startPlaces() {
   }
   $("place").addEventListener("change", () => {
     if (!$("place").value) return;
-    place(...$("place").value.split(",").map(Number), 13);
+    const zoom = $("place").selectedOptions[0].parentElement.dataset.key === "districts" ? 13 : 12;
+    place(...$("place").value.split(",").map(Number), zoom);
   });
 }
 
