@@ -73,3 +73,15 @@ def test_every_target_file_and_link_that_a_document_names_is_there(document: str
     assert links
     assert [link for link in links if not (path.parent / link).exists()] == []
     assert [name for name in re.findall(r"events/[\w-]+\.json", text) if not (ROOT / name).exists()] == []
+
+
+def test_the_figures_of_the_readme_are_those_of_the_model_that_ships() -> None:
+    model = Model.load((ROOT / "app" / "embedded" / "model.safetensors").read_bytes())
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name, part in (("all", "todas"), ("every field known", "completas")):
+        figures = model.metadata["evaluation"][part]
+        expected = (
+            f"| {name} | {figures['n']:,} | {figures['mae'] / 1000:.1f} k€ "
+            f"| {figures['medape'] * 100:.1f} % | {figures['cobertura'] * 100:.1f} % |"
+        )
+        assert expected in readme
