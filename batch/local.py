@@ -29,6 +29,8 @@ RANGE_BYTES = 1 * 2**20
 """Some 13,000 rows of CSV: a second of one core, which is what a kill can lose."""
 RANGE_ROWS = 16_384
 """The same for Parquet."""
+UNFINISHED = "unfinished"
+"""In the run's folder: the output while it is being merged."""
 
 
 def price_file(
@@ -57,10 +59,8 @@ def price_file(
         raise DataError(f"{out} can't be the result: name another file")
     work = out.with_name(f"{out.name}.run")
     sidecar = out.with_name(f"{out.name}.manifest.json")
-    if restart:
-        shutil.rmtree(work, ignore_errors=True)
-    if not (work / run.PLAN).exists():
-        shutil.rmtree(work, ignore_errors=True)  # without a plan, whatever is in it belongs to nothing
+    if restart or not (work / run.PLAN).exists():
+        _clear(work)  # without a plan, what is in it belongs to no run
         if out.exists() and not overwrite:
             if done := _finished(sidecar, out, found):
                 return done
@@ -85,7 +85,7 @@ def price_file(
         merged += 1
         report(run.Progress(merged, len(planned.ranges)))
 
-    rows = merge(folder, planned, run.receipts(folder, planned), out, work / "unfinished", advance)
+    rows = merge(folder, planned, run.receipts(folder, planned), out, work / UNFINISHED, advance)
     if rows != summary["counts"]["rows"]:
         raise StoreError(f"{out} has {rows} rows and the ranges have {summary['counts']['rows']}")
     manifest = summary | {"source": planned.source, "etag": planned.etag, "out": str(out), "bytes": out.stat().st_size}
@@ -93,6 +93,17 @@ def price_file(
     (work / run.PLAN).unlink()
     shutil.rmtree(work)
     return manifest
+
+
+def _clear(work: Path) -> None:
+    """Remove what a run left; DataError when there is anything else in the folder, which isn't ours to remove."""
+    if not work.exists():
+        return
+    ours = {run.PLAN, run.RANGES, run.MODEL, run.PARTS, run.MANIFEST, UNFINISHED}
+    # a write that was killed leaves NAME#1
+    if strangers := [path.name for path in work.iterdir() if path.name.partition("#")[0] not in ours]:
+        raise DataError(f"{work} holds {strangers[0]}, which is no part of a run: move it away")
+    shutil.rmtree(work)
 
 
 def _finished(sidecar: Path, out: Path, source: Source) -> dict[str, Any] | None:

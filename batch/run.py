@@ -133,7 +133,9 @@ def load(run: Folder) -> Plan | None:
     try:
         return Plan.model_validate_json(run.read(PLAN))
     except ValidationError as error:
-        raise StoreError(f"{run.uri}/{PLAN} is no plan of this version: {error.errors()[0]['msg']}") from None
+        raise StoreError(
+            f"{run.uri}/{PLAN} is no plan of this version, start a new run: {error.errors()[0]['msg']}"
+        ) from None
 
 
 class Worker:

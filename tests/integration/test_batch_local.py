@@ -204,6 +204,17 @@ def test_a_result_that_lost_rows_on_the_disk_is_priced_again(
     assert [row["fila"] for row in read(out)] == [str(i) for i in range(1, 201)]
 
 
+def test_a_folder_that_only_looks_like_a_run_is_left_alone(tmp_path: Path, model: Path) -> None:
+    source = write_homes(tmp_path / "homes.csv", 10)
+    (tmp_path / "prices.csv.run").mkdir()
+    (tmp_path / "prices.csv.run" / "thesis.txt").write_text("years of work")
+
+    with pytest.raises(DataError, match=r"thesis\.txt"):
+        price(source, tmp_path / "prices.csv", model, restart=True)
+
+    assert (tmp_path / "prices.csv.run" / "thesis.txt").exists()
+
+
 def test_a_disk_that_is_full_leaves_no_result(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, out = write_homes(tmp_path / "homes.csv", 50), tmp_path / "prices.csv"
 
