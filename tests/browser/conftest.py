@@ -21,7 +21,7 @@ FLAGS = [
 TIMEOUT_MS = 15_000  # the machine may be busy; nothing waits this long when all is well
 
 
-@pytest.fixture(scope="module")  # not longer: Playwright keeps an event loop running, and Mangum needs the thread's own
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
