@@ -14,7 +14,7 @@ from rich.progress import track
 
 from training.data import read
 from training.evaluate import cross_validate, report
-from training.fit import Kind, Options
+from training.options import Kind, Options
 
 SHIPPED = Options()
 CHOICES = {

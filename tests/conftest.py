@@ -10,7 +10,7 @@ import pytest
 
 from app.model import Model
 from training.data import Listings, read
-from training.fit import Options
+from training.options import Options
 from training.recipe import Trained, train
 
 ROOT = Path(__file__).parent.parent

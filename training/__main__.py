@@ -12,11 +12,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from app.errors import PricingError
-from training import artifact, publish
-from training.data import read
-from training.evaluate import FOLDS
-from training.fit import Kind, Options
-from training.recipe import STEPS, train
+from training import publish
+from training.options import Kind, Options
 
 cli = typer.Typer(
     help="Train, publish and roll back the price model.",
@@ -45,6 +42,11 @@ def fit_command(
     source: Annotated[str, typer.Option(help="Where the listings come from, for the model's card.")] = "",
 ) -> None:
     """Fit, cross-validate, verify against scikit-learn and write a model."""
+    # Here and not above: scikit-learn takes seconds to import, and who rolls back a model is in a hurry.
+    from training import artifact  # noqa: PLC0415
+    from training.data import read  # noqa: PLC0415
+    from training.recipe import STEPS, train  # noqa: PLC0415
+
     listings = read(data)
     options = Options(estimator=estimator, trees=trees, seed=seed)
     with Progress(console=console, transient=True) as progress:
@@ -52,7 +54,7 @@ def fit_command(
         trained = train(listings, options, year=year, source=source, advance=lambda: progress.advance(task))
     artifact.write(out, trained.data)
     if card:
-        from training.card import write_card  # noqa: PLC0415 - matplotlib takes a second to import
+        from training.card import write_card  # noqa: PLC0415 - matplotlib takes another second
 
         write_card(card, listings, trained, about.read_text(encoding="utf-8") if about else "")
     show(trained.evaluation)
@@ -62,7 +64,7 @@ def fit_command(
 
 def show(evaluation: dict[str, dict[str, Any]]) -> None:
     """Print the evaluation as a table."""
-    table = Table(title=f"{FOLDS}-fold by cell of about 100 m")
+    table = Table(title="Cross-validation by cell of about 100 m")
     for heading in (
         "segment",
         "n",

@@ -15,7 +15,8 @@ from app.accuracy import accuracy
 from app.features import NAMES
 from app.surface import BANDWIDTHS_KM, CHANNELS
 from training.data import Listings
-from training.fit import Floats, Options, fit
+from training.fit import Floats, fit
+from training.options import Options
 from training.surface import cells
 
 FOLDS = 5

@@ -2,7 +2,6 @@
 
 from array import array
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TypeAlias
 
 import numpy as np
@@ -12,18 +11,11 @@ from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from app.features import HEDONIC, PLACE, WIDTH, Home, fill, matrix
 from app.surface import BANDWIDTHS_KM, CHANNELS, PriceSurface, plane
 from training.data import Listings
+from training.options import Kind, Options
 from training.surface import fit_surface
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Estimator: TypeAlias = RandomForestRegressor | ExtraTreesRegressor
-
-
-class Kind(StrEnum):
-    """The kinds of forest that can be fitted; the kernel serves both."""
-
-    RANDOM_FOREST = "random-forest"
-    EXTRA_TREES = "extra-trees"
-
 
 ESTIMATORS: dict[Kind, type[Estimator]] = {
     Kind.RANDOM_FOREST: RandomForestRegressor,
@@ -33,20 +25,6 @@ ESTIMATORS: dict[Kind, type[Estimator]] = {
 
 DENSITY = f"{CHANNELS[-1]}_{1000 * BANDWIDTHS_KM[0]:.0f}m"
 """The column that tells whether there are homes to learn from near a place."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What `fit` can be told. The defaults are the shipped model's; docs/decisions.md has the figures behind them."""
-
-    estimator: Kind = Kind.EXTRA_TREES
-    trees: int = 80
-    leaf: int = 2
-    """Fewest listings in a leaf."""
-    columns: float = 0.6
-    """Share of the columns tried at each split."""
-    seed: int = 0
-    jobs: int = 2
 
 
 @dataclass(frozen=True)

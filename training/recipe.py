@@ -14,7 +14,8 @@ from app.model import SCHEMA, Model
 from training import artifact, surface
 from training.data import Listings
 from training.evaluate import FOLDS, OutOfFold, calibrate, cross_validate, report
-from training.fit import DENSITY, Fitted, Options, fit
+from training.fit import DENSITY, Fitted, fit
+from training.options import Options
 
 STEPS = FOLDS + 1
 GOLDEN_ROWS = 8

@@ -22,7 +22,7 @@ from app.schemas import Formulario
 from tests.conftest import ROOT
 from tests.container.conftest import SAM_ENVIRONMENT, wait_for
 from training.data import Listings
-from training.fit import Options
+from training.options import Options
 from training.recipe import Trained, train
 
 BUCKET = "models-of-these-tests"

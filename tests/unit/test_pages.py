@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from app.api import create_app
 from app.model import Model
 from training.data import Listings
-from training.fit import Options
+from training.options import Options
 from training.recipe import train
 
 

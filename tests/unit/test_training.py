@@ -15,7 +15,8 @@ from tests.conftest import made_up_listings
 from training.__main__ import cli
 from training.data import Listings, read
 from training.evaluate import FOLDS, OutOfFold, calibrate, folds_by_cell
-from training.fit import Kind, Options, fit
+from training.fit import fit
+from training.options import Kind, Options
 from training.recipe import Trained, train
 
 
