@@ -23,7 +23,7 @@ TIMEOUT_MS = 15_000  # the machine may be busy; nothing waits this long when all
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
     if path is None:
         pytest.skip("no Chromium here: apt-get install chromium, or name one in CHROMIUM")
     with sync_playwright() as playwright:

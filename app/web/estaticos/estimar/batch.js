@@ -120,7 +120,9 @@ function preview(outcomes) {
       element("th", String(i + 2), { scope: "row" }), // as a spreadsheet counts: the header is row 1
       element("td", answer ? euros(answer.precio) : t("notPriced")),
       element("td", interval ? `${euros(interval.inferior)} – ${euros(interval.superior)}` : ""),
-      element("td", error ?? answer.avisos.map(({ campo, mensaje }) => `${t(campo)}: ${mensaje}`).join(" ")),
+      error
+        ? element("td", error)
+        : element("td", answer.avisos.map(({ campo, mensaje }) => `${t(campo)}: ${mensaje}`).join(" "), { lang: "es" }),
     );
     return row;
   });
