@@ -9,7 +9,7 @@ import hashlib
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
-from math import exp
+from math import exp, inf
 from typing import Any, NamedTuple, Self, TypeAlias
 
 from app import artifact
@@ -88,11 +88,10 @@ class Model:
             forest = content.forest(metadata["ensembles"][0], len(NAMES))
             version = sha256[:VERSION_DIGITS] if sha256 else version_of(data)
             model = cls(version, metadata, forest, PriceSurface.read(content))
-            golden = [(_home(row["vivienda"]), row["precio"]) for row in metadata["golden"]]
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise ArtifactError(f"The model's description is incomplete: {error!r}.") from error
-        if replay:
-            model._replay(golden)
+            if replay:
+                model._replay([(_home(row["vivienda"]), float(row["precio"])) for row in metadata["golden"]])
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            raise ArtifactError(f"The model's description is incomplete or damaged: {error!r}.") from error
         return model
 
     def card(self) -> dict[str, Any]:
@@ -108,7 +107,19 @@ class Model:
         }
 
     def _replay(self, golden: list[tuple[Home, float]]) -> None:
-        prices = [estimate.precio for estimate in self.price([home for home, _ in golden])]
+        """Do all that a request does once, before there is one; what is damaged shows now."""
+        homes = [home for home, _ in golden]
+        estimates = self.price(homes)
+        prices = [estimate.precio for estimate in estimates]
+        for estimate in estimates:
+            if (
+                estimate.intervalo
+                and not 0 <= estimate.intervalo.inferior <= estimate.precio <= estimate.intervalo.superior < inf
+            ):
+                raise ArtifactError("The model's interval is not one around its price.")
+        self.tally(homes, estimates)
+        self.segments(homes, prices, estimates)
+        self._prices([self.reference])
         # A cent of room: the exponential's last bit is the C library's own.
         if not golden or any(
             abs(price - expected) > A_CENT for price, (_, expected) in zip(prices, golden, strict=True)

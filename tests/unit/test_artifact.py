@@ -14,7 +14,9 @@ from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegresso
 
 from app.artifact import read
 from app.errors import ArtifactError
+from app.model import Model
 from training import artifact
+from training.recipe import Trained
 
 
 def _model(path: Path, *, seed: int = 0) -> tuple[RandomForestRegressor, np.ndarray[Any, Any]]:
@@ -193,3 +195,44 @@ def test_a_forest_with_a_damaged_tensor_is_refused(name: str, damage: str) -> No
 def test_an_ensemble_that_says_too_little_is_refused(ensemble: dict[str, Any]) -> None:
     with pytest.raises(ArtifactError, match="model file"):
         read(save(WHOLE, metadata={"model": "{}"})).forest(ensemble, 2)
+
+
+def _with(data: bytes, **changes: Any) -> bytes:
+    """A model file with parts of its description changed."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    description = json.loads(header["__metadata__"]["model"]) | changes
+    header["__metadata__"]["model"] = json.dumps({name: part for name, part in description.items() if part != "gone"})
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"interval": {"confianza": 0.9, "factors": [], "floor": 0.05}},
+        {"interval": {"confianza": 0.9, "factors": [1e308] * 4, "floor": 1e308}},
+        {"interval": "wide"},
+        {"bands": {"surface": ["a"] * 4, "precio": [1, 2, 3, 4]}},
+        {"bands": "gone"},
+        {"coverage": {"column": "no such column", "least": 0}},
+        {"ranges": {"surface": [1]}},
+        {"reference": {"latitud": "north"}},
+        {"golden": []},
+        {"golden": [{"vivienda": {}, "precio": 1}]},
+        {"golden": "gone"},
+        {"surface": {"grids": []}},
+        {"ensembles": []},
+        {"features": []},
+        {"schema": "madrid-price/0"},
+    ],
+    ids=str,
+)
+def test_a_description_that_would_fail_a_request_fails_the_loading(trained: Trained, changes: dict[str, Any]) -> None:
+    with pytest.raises(ArtifactError):
+        Model.load(_with(trained.data, **changes))
+
+
+def test_a_description_written_again_is_still_the_same_model(trained: Trained) -> None:
+    assert Model.load(_with(trained.data)).card()["rangos"] == Model.load(trained.data).card()["rangos"]
