@@ -277,7 +277,7 @@ def report(
     """Measure runs of several sizes and one range of the cloud's size, and write the tables of docs/batch.md."""
     measured: list[list[str]] = []
     with tempfile.TemporaryDirectory() as folder:
-        bytes_per_row = 0.0
+        bytes_per_row = per_core = 0.0
         for rows in map(int, sizes.split(",")):
             source, out = Path(folder, f"{rows}.csv"), Path(folder, f"{rows}-prices.csv")
             write_homes(source, rows)
@@ -297,6 +297,7 @@ def report(
                 ]
             )
             console.print(measured[-1])
+            per_core = round(rows / run.cpu_seconds, -3)
             bytes_per_row = source.stat().st_size / rows
             out.unlink()
         Path(folder, "run").mkdir()
@@ -328,8 +329,9 @@ def report(
             "",
             table(heads, measured),
             "",
-            "«Rows/s and core» is rows by seconds of processor time, all processes and all phases together; what is"
-            " left of it when others use the cores is no matter of this program.",
+            "«Rows/s and core» is rows by seconds of processor time, all processes and all phases together: what the"
+            f" load takes away is no part of it. {os.cpu_count()} cores with nothing else to do make it at most"
+            f" {(os.cpu_count() or 1) * per_core:,.0f} rows/s, by calculation.",
             "",
             f"One range of the cloud's size ({RANGE_BYTES // 2**20} MiB) in one process: {one['rows']:,} rows,"
             f" {one['cpu']:.1f} s of processor time ({us:.0f} µs a row), {one['peak']:.0f} MiB at its peak with"
