@@ -45,6 +45,7 @@ def _gateway(small_model: Model) -> Iterator[tuple[Gateway, str]]:
     gateway = Gateway(create_app(Source(Served(small_model))))
     with served(gateway) as address:
         yield gateway, f"{address}/{STAGE}"
+    gateway.close()
 
 
 @pytest.fixture

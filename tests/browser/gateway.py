@@ -24,11 +24,17 @@ class Gateway:
     """An ASGI application: everything under /prod goes through Mangum to the application."""
 
     def __init__(self, app: FastAPI) -> None:
-        self._handler = Mangum(app, lifespan="off")
         # One request at a time, in a thread with a loop of its own: one execution environment.
-        self._environment = ThreadPoolExecutor(1, initializer=lambda: asyncio.set_event_loop(asyncio.new_event_loop()))
+        self._loop = asyncio.new_event_loop()
+        self._environment = ThreadPoolExecutor(1, initializer=lambda: asyncio.set_event_loop(self._loop))
+        self._handler = self._environment.submit(lambda: Mangum(app, lifespan="off")).result()
         self.key = ""  # asked for when not empty
         self.throttled = 0  # how many of the coming POST requests are told to wait
+
+    def close(self) -> None:
+        """End the environment."""
+        self._environment.shutdown()
+        self._loop.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
