@@ -30,8 +30,9 @@ def main(
         if only:
             print(report.markdown(report.functions(results["functions"])))
             return
-        results["kernel"] = kernel.measure(rounds, print)
         results["machine"] = report.machine(rounds)
+        saved.write_text(json.dumps(results, indent=1))
+        results["kernel"] = kernel.measure(rounds, print)
         saved.write_text(json.dumps(results, indent=1))
         results = json.loads(saved.read_text())
     sections = {

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from numpy.typing import NDArray
 
 from app.artifact import Artifact
-from app.features import NAMES, matrix
+from app.features import HEDONIC, WIDTH, matrix
 from app.surface import PriceSurface
 from bench.contestants.constant import Formulario, Lote
 
@@ -30,8 +30,8 @@ def create_app(forest: Callable[[], tuple[PriceSurface, Predict]]) -> FastAPI:
 
     def prices(viviendas: list[Formulario]) -> list[float]:
         surface, predict = forest()
-        rows = np.frombuffer(matrix([_home(vivienda) for vivienda in viviendas], surface))
-        return [float(price) for price in np.exp(predict(rows.reshape(-1, len(NAMES))))]
+        rows = np.frombuffer(matrix([_home(vivienda) for vivienda in viviendas], surface)).reshape(-1, WIDTH)
+        return [float(price) for price in np.exp(rows[:, HEDONIC] + predict(rows))]
 
     @app.post("/predecir")
     async def predecir(vivienda: Formulario) -> dict[str, float]:
