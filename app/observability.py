@@ -4,15 +4,15 @@ Modules log with `logging.getLogger(f"{SERVICE}.name")` and count with `emit`; `
 the composition root, what becomes of both. Feature values and whole events never go through here.
 """
 
+import json
 import logging
 import sys
-import threading
+import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
-from aws_lambda_powertools.metrics import EphemeralMetrics
 
 from app.settings import Settings
 
@@ -38,23 +38,23 @@ UNITS: Final = {
 """Every metric there is, with its unit. The one dimension is `service`: CloudWatch charges for each value."""
 
 _logger = logging.getLogger(SERVICE)
-_metrics: EphemeralMetrics | None = None
+_service = ""
+"""The metrics' one dimension; empty where nobody reads metrics."""
 _request_id: dict[str, str] = {}
-_one_at_a_time = threading.Lock()  # a refresh may run beside requests; the metrics object is not made for that
 
 
 def configure(settings: Settings) -> None:
     """Say where this service's log lines and metrics go; called once, before anything is logged."""
-    global _metrics  # noqa: PLW0603 - like logging's own handlers: one destination per process
+    global _service  # noqa: PLW0603 - like logging's own handlers: one destination per process
     handler: logging.Handler
     if settings.json_logs:
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(_JSONFormatter(service=settings.powertools_service_name, utc=True, use_rfc3339=True))
-        _metrics = EphemeralMetrics(namespace=NAMESPACE, service=settings.powertools_service_name)
+        _service = settings.powertools_service_name
     else:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(_TextFormatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
-        _metrics = None
+        _service = ""
     _logger.handlers[:] = [handler]
     _logger.setLevel(settings.log_level)
     # Lambda's runtime client has a handler of its own on the root logger: every line would come twice
@@ -72,18 +72,25 @@ def invocation(context: "LambdaContext | None") -> None:
 def emit(metrics: dict[str, float], **fields: str | float | list[int] | None) -> None:
     """Write one record of `metrics` (names from UNITS) with `fields` beside them that are not dimensions.
 
-    On Lambda it is one EMF line of about 50 µs; elsewhere a log line at level DEBUG.
+    On Lambda it is one EMF line; elsewhere a log line at level DEBUG.
     """
-    if _metrics is None:
+    if not _service:
         _logger.debug("metrics", extra={**metrics, **fields})
         return
-    with _one_at_a_time:
-        for name, value in metrics.items():
-            _metrics.add_metric(name, UNITS[name], value)
-        for name, field in {**_request_id, **fields}.items():
-            if field is not None:
-                _metrics.add_metadata(name, field)
-        _metrics.flush_metrics()
+    declared = {
+        "Namespace": NAMESPACE,
+        "Dimensions": [["service"]],
+        "Metrics": [{"Name": name, "Unit": UNITS[name]} for name in metrics],
+    }
+    record = {
+        "_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [declared]},
+        "service": _service,
+        **_request_id,
+        **{name: field for name, field in fields.items() if field is not None},
+        **{name: [float(value)] for name, value in metrics.items()},
+    }
+    # One write: threads don't mix their lines. Powertools' metrics would take a fifth of a warm request for this.
+    sys.stdout.write(json.dumps(record, separators=(",", ":")) + "\n")
 
 
 _KNOWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
@@ -94,7 +101,7 @@ def answered(method: str, path: str, status: int, milliseconds: float, tally: Ma
 
     `tally` is what `app.drift` counted, empty where nothing was priced.
     """
-    if _metrics is None:
+    if not _service:
         _logger.info("%s %s %d %.1f ms", method, path, status, milliseconds)
     else:
         faults = int(status >= HTTPStatus.INTERNAL_SERVER_ERROR)
