@@ -22,8 +22,8 @@ from app.middleware import Surroundings
 from app.model import Estimate, Model
 from app.pages import add_pages
 from app.schemas import (
-    Detalle,
-    DetalleDeCampos,
+    DETAIL,
+    FIELD_ERRORS,
     Evaluacion,
     Explicacion,
     FichaDelModelo,
@@ -114,13 +114,17 @@ _REFUSALS = {
     404: "Esta ruta no existe: en /docs están todas.",
     405: "Esta ruta existe, pero no con este método: en /docs está cuál.",
 }
-_NO_MODEL: dict[int | str, dict[str, Any]] = {
-    503: {"model": Detalle, "description": "No hay ningún modelo cargado; se vuelve a intentar solo."}
-}
+
+
+def _error(description: str, schema: dict[str, Any] = DETAIL) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+_NO_MODEL: dict[int | str, dict[str, Any]] = {503: _error("No hay ningún modelo cargado; se vuelve a intentar solo.")}
 _BODY_ERRORS: dict[int | str, dict[str, Any]] = {
-    413: {"model": Detalle, "description": "Más de 1.000 viviendas, o un cuerpo de más de 6 MB."},
-    415: {"model": Detalle, "description": "El cuerpo no se anuncia como `application/json`."},
-    422: {"model": DetalleDeCampos, "description": "Algún campo está mal; dice cuál y qué hay que corregir."},
+    413: _error("Más de 1.000 viviendas, o un cuerpo de más de 6 MB."),
+    415: _error("El cuerpo no se anuncia como `application/json`."),
+    422: _error("Algún campo está mal; dice cuál y qué hay que corregir.", FIELD_ERRORS),
     **_NO_MODEL,
 }
 
