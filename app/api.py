@@ -175,10 +175,7 @@ def create_app(
     async def predict(request: Request, vivienda: Formulario) -> Response:
         """El precio estimado de una vivienda, con su intervalo y sus avisos."""
         model = source.current.model
-        homes = [vivienda.home()]
-        estimates = model.price(homes)
-        request.scope["tally"] = model.tally(homes, estimates)
-        (estimate,) = estimates
+        (estimate,) = _price(request, model, [vivienda])
         return _json(_wire(estimate) | {"timestamp": time(), "modelo": model.version})
 
     @app.post(
@@ -191,9 +188,7 @@ def create_app(
     async def predict_many(request: Request, lote: Lote) -> Response:
         """De 1 a 1.000 viviendas; los precios vuelven en el mismo orden y los pone un único modelo."""
         model = source.current.model
-        homes = [vivienda.home() for vivienda in lote.viviendas]
-        estimates = model.price(homes)
-        request.scope["tally"] = model.tally(homes, estimates)
+        estimates = _price(request, model, lote.viviendas)
         return _json({"predicciones": list(map(_wire, estimates)), "modelo": model.version, "timestamp": time()})
 
     @app.post(
@@ -268,6 +263,13 @@ def _compared(text: str) -> Formulario:
         raise RequestValidationError(
             [problem | {"loc": ("query", "referencia", *problem["loc"])} for problem in problems]
         ) from error
+
+
+def _price(request: Request, model: Model, viviendas: list[Formulario]) -> list[Estimate]:
+    homes = [vivienda.home() for vivienda in viviendas]
+    estimates = model.price(homes)
+    request.scope["tally"] = model.tally(homes, estimates)  # for the request's one record, see app.middleware
+    return estimates
 
 
 def _figures(real: list[float], estimates: list[Estimate]) -> dict[str, Any]:
