@@ -146,6 +146,15 @@ def eventually(environment: Environment, version: str) -> None:
         assert time.monotonic() < deadline, f"{version} is not served after 10 seconds"
 
 
+def _recovers(environment: Environment, proxy: Proxy, depot: Depot, model: ModelFile) -> None:
+    """The trouble is over, and what is promoted then is served."""
+    proxy.fault = lambda _: OK
+    depot.promote(model)
+    eventually(environment, model.version)
+    assert environment.health() == (200, model.version, "s3")
+    assert counted(environment.records(), "ModelRefreshed") == 1
+
+
 @any_trouble
 def test_a_cold_start_in_trouble_serves_the_embedded_model_and_then_recovers(
     trouble: Trouble, depot: Depot, proxy: Proxy, start: Start, first: ModelFile, shipped: ModelFile
@@ -164,11 +173,7 @@ def test_a_cold_start_in_trouble_serves_the_embedded_model_and_then_recovers(
     assert (counted(records, "ColdStart"), counted(records, "ModelFallback")) == (1, 1)
     assert took < dict(trouble.settings).get("model_load_timeout_seconds", 4.0) + SLACK_SECONDS
 
-    proxy.fault = lambda _: OK
-    depot.promote(first)
-    eventually(environment, first.version)
-    assert environment.health() == (200, first.version, "s3")
-    assert counted(environment.records(), "ModelRefreshed") == 1
+    _recovers(environment, proxy, depot, first)
 
 
 @any_trouble
@@ -193,11 +198,7 @@ def test_a_refresh_in_trouble_keeps_serving_what_is_loaded_and_then_recovers(
     assert counted(records, "ModelRefreshFailed") == 1
     assert took < dict(trouble.settings).get("model_refresh_timeout_seconds", 1.5) + SLACK_SECONDS
 
-    proxy.fault = lambda _: OK
-    depot.promote(second)
-    eventually(environment, second.version)
-    assert environment.health() == (200, second.version, "s3")
-    assert counted(environment.records(), "ModelRefreshed") == 1
+    _recovers(environment, proxy, depot, second)
 
 
 @any_trouble
