@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PIP_NO_WARN_SCRIPT_LOCATION := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format train kernel bench lock clean
+.PHONY: help run test check format train kernel bench trials lock clean
 .PHONY: build invoke start-api deploy publish rollback smoke check-template test-container
 
 help: ## list the targets
@@ -43,6 +43,9 @@ lock: $(VENV)/test.stamp ## compile requirements/*.in into hashed lock files
 
 bench: $(VENV)/test.stamp $(VENV)/kernel.stamp ## measure against other ways to serve the forest, into bench/results (ROUNDS=9)
 	@$(BIN)/python -m bench --rounds $(or $(ROUNDS),9)
+
+trials: $(VENV)/test.stamp $(VENV)/kernel.stamp ## put the service through hostile input, damaged models and load (docs/reliability.md)
+	@for trial in inputs artifacts load; do $(BIN)/python -m trials $$trial --docs || exit 1; done
 
 kernel: $(VENV)/kernel.stamp ## compile the kernel, where there is a C compiler
 
