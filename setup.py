@@ -3,7 +3,7 @@
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-COMPILED = ["forest", "surface", "features"]
+COMPILED = ["forest", "surface", "features", "cautions", "estimate"]
 
 # No -march: the build runs on any processor of its kind. No fused multiply-add, which compilers for arm64 use
 # unasked: it would round otherwise than the plain build does.

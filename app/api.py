@@ -17,9 +17,10 @@ from starlette.types import Lifespan
 
 from app.accuracy import accuracy
 from app.errors import ModelUnavailable
+from app.estimate import Estimate
 from app.features import FIELDS
 from app.middleware import Surroundings
-from app.model import Estimate, Model
+from app.model import Model
 from app.pages import add_pages
 from app.schemas import (
     DETAIL,
@@ -176,7 +177,7 @@ def create_app(
         """El precio estimado de una vivienda, con su intervalo y sus avisos."""
         model = source.current.model
         (estimate,) = _price(request, model, [vivienda])
-        return _json(_wire(estimate) | {"timestamp": time(), "modelo": model.version})
+        return _json({**estimate, "timestamp": time(), "modelo": model.version})
 
     @app.post(
         "/predecir/lote",
@@ -189,7 +190,7 @@ def create_app(
         """De 1 a 1.000 viviendas; los precios vuelven en el mismo orden y los pone un único modelo."""
         model = source.current.model
         estimates = _price(request, model, lote.viviendas)
-        return _json({"predicciones": list(map(_wire, estimates)), "modelo": model.version, "timestamp": time()})
+        return _json({"predicciones": estimates, "modelo": model.version, "timestamp": time()})
 
     @app.post(
         "/explicar", response_model=Explicacion, responses=_BODY_ERRORS, tags=["precios"], summary="Por qué ese precio"
@@ -273,19 +274,8 @@ def _price(request: Request, model: Model, viviendas: list[Formulario]) -> list[
 
 
 def _figures(real: list[float], estimates: list[Estimate]) -> dict[str, Any]:
-    intervals = [(e.intervalo.inferior, e.intervalo.superior) for e in estimates if e.intervalo]
-    return accuracy(real, [estimate.precio for estimate in estimates], intervals or None)._asdict()
-
-
-def _wire(estimate: Estimate) -> dict[str, Any]:
-    interval = estimate.intervalo
-    return {
-        "precio": estimate.precio,
-        # spelt out: _asdict would take twice as long, and a batch has a thousand
-        "intervalo": interval
-        and {"inferior": interval.inferior, "superior": interval.superior, "confianza": interval.confianza},
-        "avisos": [{"campo": caution.campo, "mensaje": caution.mensaje} for caution in estimate.avisos],
-    }
+    intervals = [(i["inferior"], i["superior"]) for e in estimates if (i := e["intervalo"])]
+    return accuracy(real, [estimate["precio"] for estimate in estimates], intervals or None)._asdict()
 
 
 def _json(content: dict[str, Any], status: int = 200) -> Response:

@@ -3,30 +3,27 @@
 A home that can't be is refused before it comes here. What the listings hardly know is priced, and said.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from __future__ import annotations
 
-from app.features import FIELDS, NAMES, Home
+from array import array
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from app.features import COLUMN, FIELDS
 
 _BAND_IS_OPEN = "antiguedad"  # its oldest band is «50 or more»: there is no age beyond it
 _PLACE = ("latitud", "longitud")  # the coverage says more than a box around the listings
-_COLUMN = {name: position for position, name in enumerate(NAMES)}
 
 RATIOS = {
-    "m2_por_habitacion": ("habitaciones", "m² construidos por habitación"),
-    "m2_por_baño": ("baños", "m² construidos por baño"),
-    "util_por_construido": ("superficie_util", "m² útiles por m² construido"),
+    "m2_por_habitacion": ("habitaciones", "m² construidos por habitación", "surface", "habitaciones"),
+    "m2_por_baño": ("baños", "m² construidos por baño", "surface", "baños"),
+    "util_por_construido": ("superficie_util", "m² útiles por m² construido", "superficie_util", "surface"),
 }
-"""Ratios whose typical range an artifact has: the field that a warning names, and the ratio in words."""
+"""Ratios whose typical range an artifact has: the field that a warning names, the ratio in words, what is divided by
+what. A studio may have no bedroom, so a divisor counts as 1 at least."""
 
 
-def ratios(home: Home) -> tuple[float, float, float | None]:
-    """The `RATIOS` of a home; None where a field is unknown."""
-    built, usable = home[2], home[7]
-    return built / max(home[4], 1), built / max(home[3], 1), None if usable is None else usable / built
-
-
-class Caution(NamedTuple):
+class Caution(TypedDict):
     """One odd thing about a home."""
 
     campo: str
@@ -36,82 +33,84 @@ class Caution(NamedTuple):
 class Cautions:
     """What one model's listings cover. Raises KeyError, TypeError or ValueError on a description that isn't one."""
 
-    def __init__(self, metadata: dict[str, Any]) -> None:
-        self._ranges = [
-            (FIELDS.index(field), field, float(low), float(high))
-            for field, (low, high) in metadata["ranges"].items()
-            if field not in _PLACE
-        ]
-        self._box = [(float(low), float(high)) for low, high in (metadata["ranges"][field] for field in _PLACE)]
+    def __init__(self, metadata: Mapping[str, Any]) -> None:
+        ranges = {field: (float(low), float(high)) for field, (low, high) in metadata["ranges"].items()}
+        self.box = array("d", [bound for field in _PLACE for bound in ranges[field]])
+        self.fields = [field for field in FIELDS if field in ranges and field not in (*_PLACE, _BAND_IS_OPEN)]
+        self.columns = array("q", [COLUMN[field] for field in self.fields])
+        self.lows = array("d", [ranges[field][0] for field in self.fields])
+        self.highs = array("d", [ranges[field][1] for field in self.fields])
         known = metadata["ratios"]
-        self._ratios = [
-            (position, *words, float(known[name][0]), float(known[name][1]))
-            for position, (name, words) in enumerate(RATIOS.items())
-            if name in known
-        ]
-        self._density_column = _COLUMN[metadata["coverage"]["column"]]
-        self._least_density = float(metadata["coverage"]["least"])
-        self._usual_spread = float(metadata["usual_spread"])
+        self.ratios = [name for name in RATIOS if name in known]
+        self.over = array("q", [COLUMN[RATIOS[name][2]] for name in self.ratios])
+        self.under = array("q", [COLUMN[RATIOS[name][3]] for name in self.ratios])
+        self.least = array("d", [float(known[name][0]) for name in self.ratios])
+        self.most = array("d", [float(known[name][1]) for name in self.ratios])
+        self.density_column = COLUMN[metadata["coverage"]["column"]]
+        self.least_density = float(metadata["coverage"]["least"])
+        self.usual_spread = float(metadata["usual_spread"])
 
-    def about(self, home: Home, rows: Sequence[float], at: int, spread: float) -> list[Caution]:
-        """All that is odd about a home, given its row, from `at` on, and the spread of its trees (log price)."""
-        found = []
+    def about(self, rows: array[float], at: int, spread: float) -> list[Caution]:
+        """All that is odd about the home whose row begins at `at`, given the spread of its trees (log price)."""
+        found: list[Caution] = []
         # Where listings are so sparse that the least density is none at all, the box around them still says something.
-        (south, north), (west, east) = self._box
-        outside = not (south <= home[0] <= north and west <= home[1] <= east)
-        if outside or rows[at + self._density_column] < self._least_density:
+        latitude, longitude = rows[at], rows[at + 1]
+        covered = self.box[0] <= latitude <= self.box[1] and self.box[2] <= longitude <= self.box[3]
+        if not covered or rows[at + self.density_column] < self.least_density:
             found.append(
-                Caution(
-                    "latitud",
-                    "El modelo no conoce viviendas en esta zona: el precio se deduce de otras más lejanas "
+                {
+                    "campo": "latitud",
+                    "mensaje": "El modelo no conoce viviendas en esta zona: el precio se deduce de otras más lejanas "
                     "y puede estar muy equivocado.",
-                )
+                }
             )
-        for position, field, low, high in self._ranges:
-            value = home[position]
-            if value is None or low <= value <= high:  # type: ignore[operator]  # ranges are of numbers
-                continue
-            if value < low:  # type: ignore[operator]
-                found.append(
-                    Caution(
-                        field,
-                        f"Ninguna vivienda conocida baja de {low:g}: el precio es el de una de {low:g} "
-                        "y puede quedar demasiado alto.",
-                    )
-                )
-            elif field != _BAND_IS_OPEN:
-                found.append(
-                    Caution(
-                        field,
-                        f"Ninguna vivienda conocida pasa de {high:g}: el precio es el de una de {high:g} "
-                        "y puede quedar demasiado bajo.",
-                    )
-                )
-        if home[7] is not None and home[7] > home[2]:
+        for i in range(len(self.columns)):
+            value = rows[at + self.columns[i]]  # NaN where it is unknown, which is neither too little nor too much
+            if value < self.lows[i]:
+                found.append(_beyond(self.fields[i], "baja", self.lows[i], "alto"))
+            elif value > self.highs[i]:
+                found.append(_beyond(self.fields[i], "pasa", self.highs[i], "bajo"))
+        built, usable = rows[at + 2], rows[at + 7]
+        if usable > built:
             found.append(
-                Caution(
-                    "superficie_util",
-                    "La superficie útil es mayor que la construida: uno de los dos datos no puede ser, "
+                {
+                    "campo": "superficie_util",
+                    "mensaje": "La superficie útil es mayor que la construida: uno de los dos datos no puede ser, "
                     "y el precio depende de ambos.",
-                )
+                }
             )
-        of_home = ratios(home)
-        for position, field, words, least, most in self._ratios:
-            ratio = of_home[position]
-            if ratio is not None and not least <= ratio <= most:
+        for i in range(len(self.over)):
+            ratio = rows[at + self.over[i]] / max(rows[at + self.under[i]], 1.0)
+            if ratio < self.least[i] or ratio > self.most[i]:
+                field, words, _, _ = RATIOS[self.ratios[i]]
                 found.append(
-                    Caution(
-                        field,
-                        f"Son {ratio:.3g} {words}, cuando casi todas las viviendas conocidas tienen entre "
-                        f"{least:.3g} y {most:.3g}: revisa los datos; si son correctos, el precio es poco fiable.",
-                    )
+                    {
+                        "campo": field,
+                        "mensaje": f"Son {_words(ratio)} {words}, cuando casi todas las viviendas conocidas tienen "
+                        f"entre {_words(self.least[i])} y {_words(self.most[i])}: revisa los datos; si son correctos, "
+                        "el precio es poco fiable.",
+                    }
                 )
-        if spread > self._usual_spread:
+        if spread > self.usual_spread:
             found.append(
-                Caution(
-                    "precio",
-                    "Los árboles del modelo discrepan aquí más que en el 99 % de las viviendas: es una vivienda "
-                    "poco común y el precio es menos seguro.",
-                )
+                {
+                    "campo": "precio",
+                    "mensaje": "Los árboles del modelo discrepan aquí más que en el 99 % de las viviendas: es una "
+                    "vivienda poco común y el precio es menos seguro.",
+                }
             )
         return found
+
+
+def _beyond(field: str, goes: str, bound: float, wrong: str) -> Caution:
+    words = _words(bound)
+    return {
+        "campo": field,
+        "mensaje": f"Ninguna vivienda conocida {goes} de {words}: el precio es el de una de {words} y puede quedar "
+        f"demasiado {wrong}.",
+    }
+
+
+def _words(number: float) -> str:
+    """A number to two decimals as people write it in Spain: 1500, 15,1, 0,4."""
+    return f"{number:.2f}".rstrip("0").rstrip(".").replace(".", ",")

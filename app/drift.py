@@ -21,14 +21,15 @@ def tally(
     bands: the inner bounds of the bands of `surface` (m²) and `precio` (euro). prices: estimated, euro. cautioned:
     whether a home came with warnings.
     """
-    surface, price = ([0] * (len(bands[name]) + 1) for name in ("surface", "precio"))
-    for home, euro in zip(homes, prices, strict=True):
-        surface[bisect_right(bands["surface"], home[2])] += 1
-        price[bisect_right(bands["precio"], euro)] += 1
     return {
         "homes": len(homes),
         "cautioned": sum(cautioned),
         "incomplete": sum(None in home for home in homes),
-        "surface_bands": surface,
-        "price_bands": price,
+        "surface_bands": _counts(bands["surface"], [home[2] for home in homes]),
+        "price_bands": _counts(bands["precio"], prices),
     }
+
+
+def _counts(bounds: Sequence[float], values: Sequence[float]) -> list[int]:
+    bands = [bisect_right(bounds, value) for value in values]
+    return [bands.count(band) for band in range(len(bounds) + 1)]

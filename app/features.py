@@ -5,9 +5,10 @@ Plain Python on purpose: it runs where numpy is not, and gives the same floats i
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Sequence
-from math import hypot, log, nan
+from math import hypot, nan  # not the C library's hypot, which rounds otherwise
 from typing import TypeAlias
 
 from app.surface import BANDWIDTHS_KM, CHANNELS, PriceSurface, plane
@@ -68,13 +69,15 @@ NAMES = (
     "hedonico",
 )
 """The columns of a row."""
+COLUMN = {name: position for position, name in enumerate(NAMES)}
 WIDTH = len(NAMES)
+N_TERMS = len(TERMS)
 HEDONIC = WIDTH - 1
-PLACE = NAMES.index(f"{CHANNELS[0]}_{1000 * BANDWIDTHS_KM[0]:.0f}m")
+PLACE = COLUMN[f"{CHANNELS[0]}_{1000 * BANDWIDTHS_KM[0]:.0f}m"]
 """The first of the columns that the surface fills."""
 
-SMALLEST, LARGEST = 15, 1_500  # m²
-MOST_ROOMS = 15
+SMALLEST, LARGEST = 15.0, 1_500.0  # m²
+MOST_ROOMS = 15.0
 LEAST_USABLE, MOST_USABLE = 0.3, 1.05  # of the built area
 _TYPICAL_LOG_SURFACE = 4.7  # log of 110 m²; centred, the two terms of the area don't move together
 
@@ -82,22 +85,41 @@ _TYPICAL_LOG_SURFACE = 4.7  # log of 110 m²; centred, the two terms of the area
 def matrix(homes: Sequence[Home], surface: PriceSurface) -> array[float]:
     """The rows of homes as they are served, one after the other, in the order of `NAMES`; what is unknown is NaN."""
     width, place = WIDTH, PLACE
-    rows = array("d", bytes(8 * width * len(homes)))
+    table = array("d", bytes(8 * width * len(homes)))
+    rows, scratch = table, array("d", bytes(8 * N_TERMS))  # in the compiled build typed, and acquired but once
     at = 0
     for home in homes:
         x, y = plane(home[0], home[1])
         surface.fill(x, y, rows, at + place)
-        fill(home, x, y, surface.coefficients, rows, at)
+        fill(home, x, y, surface.coefficients, scratch, rows, at)
         at += width
-    return rows
+    return table
 
 
-def fill(home: Home, x: float, y: float, coefficients: array[float], rows: array[float], at: int) -> None:
+def fill(
+    home: Home, x: float, y: float, coefficients: array[float], scratch: array[float], rows: array[float], at: int
+) -> None:
     """Put the row of a home at (x, y) km into `rows` from `at` on, around what the surface has put at `PLACE`.
 
-    The last column is the hedonic score, a first estimate of the log price: what the home is (terms and their
-    coefficients) plus where it is (the narrowest price level). The forest corrects it.
+    The last column is the hedonic score, a first estimate of the log price: what the home is (its `TERMS`, put into
+    `scratch`, times their coefficients) plus where it is (the narrowest price level). The forest corrects it.
     """
+    fields(home, rows, at)
+    rows[at + 11] = x + y
+    rows[at + 12] = x - y
+    rows[at + 13] = hypot(x, y)
+    rows[at + 14] = rows[at + 2] / max(rows[at + 4], 1.0)
+    rows[at + 15] = rows[at + 7] / rows[at + 2]
+    place, hedonic, n_terms = PLACE, HEDONIC, N_TERMS
+    terms(rows, at, scratch, 0)
+    score = rows[at + place]
+    for i in range(n_terms):
+        score += coefficients[i] * scratch[i]
+    rows[at + hedonic] = score
+
+
+def fields(home: Home, rows: array[float], at: int) -> None:
+    """Put the `FIELDS` of a home into `rows` from `at` on."""
     latitude, longitude, built, baths, rooms, garden, age, usable, lift, garage, condition = home
     rows[at] = latitude
     rows[at + 1] = longitude
@@ -110,45 +132,42 @@ def fill(home: Home, x: float, y: float, coefficients: array[float], rows: array
     rows[at + 8] = lift
     rows[at + 9] = garage
     rows[at + 10] = nan if condition is None else CONDITIONS[condition]
-    rows[at + 11] = x + y
-    rows[at + 12] = x - y
-    rows[at + 13] = hypot(x, y)
-    rows[at + 14] = built / max(rooms, 1)
-    rows[at + 15] = nan if usable is None else usable / built
-    place, hedonic = PLACE, HEDONIC
-    score = rows[at + place]
-    for i, term in enumerate(terms(home)):
-        score += coefficients[i] * term
-    rows[at + hedonic] = score
 
 
-def terms(home: Home) -> list[float]:
-    """The home's `TERMS`; flat beyond what listings have, as trees are."""
-    _, _, built, baths, rooms, garden, age, usable, lift, garage, condition = home
-    size = log(min(max(built, SMALLEST), LARGEST)) - _TYPICAL_LOG_SURFACE
-    band = -1.0 if age is None else age_band(age)
-    return [
-        size,
-        size * size,
-        min(baths, MOST_ROOMS),
-        log(min(max(baths, 1), MOST_ROOMS)),
-        min(rooms, MOST_ROOMS),
-        garden,
-        lift,
-        garage,
-        age is None,
-        band == 0,
-        band == 5,  # noqa: PLR2004  # the bands by name
-        band == 10,  # noqa: PLR2004
-        band == 20,  # noqa: PLR2004
-        band == 50,  # noqa: PLR2004
-        condition is None,
-        condition == "A reformar",
-        condition == "Reformado",
-        condition == "A estrenar",
-        usable is None,
-        0.0 if usable is None else log(min(max(usable / built, LEAST_USABLE), MOST_USABLE)),
-    ]
+def terms(rows: array[float], at: int, out: array[float], to: int) -> None:
+    """Put the `TERMS` of the home whose row begins at `at` into `out` from `to` on.
+
+    They are flat beyond what listings have, as trees are.
+    """
+    built, baths, rooms, age, usable, condition = (
+        rows[at + 2],
+        rows[at + 3],
+        rows[at + 4],
+        rows[at + 6],
+        rows[at + 7],
+        rows[at + 10],
+    )
+    size = math.log(min(max(built, SMALLEST), LARGEST)) - _TYPICAL_LOG_SURFACE
+    out[to] = size
+    out[to + 1] = size * size
+    out[to + 2] = min(baths, MOST_ROOMS)
+    out[to + 3] = math.log(min(max(baths, 1.0), MOST_ROOMS))
+    out[to + 4] = min(rooms, MOST_ROOMS)
+    out[to + 5] = rows[at + 5]
+    out[to + 6] = rows[at + 8]
+    out[to + 7] = rows[at + 9]
+    out[to + 8] = math.isnan(age)
+    out[to + 9] = age == 0
+    out[to + 10] = age == 5
+    out[to + 11] = age == 10
+    out[to + 12] = age == 20
+    out[to + 13] = age == 50
+    out[to + 14] = math.isnan(condition)
+    out[to + 15] = condition == 0
+    out[to + 16] = condition == 2
+    out[to + 17] = condition == 3
+    out[to + 18] = math.isnan(usable)
+    out[to + 19] = 0.0 if math.isnan(usable) else math.log(min(max(usable / built, LEAST_USABLE), MOST_USABLE))
 
 
 def age_band(years: float) -> float:

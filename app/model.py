@@ -9,13 +9,14 @@ import hashlib
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
-from math import exp, inf
+from math import inf
 from typing import Any, NamedTuple, Self, TypeAlias
 
 from app import artifact
-from app.cautions import Caution, Cautions
+from app.cautions import Cautions
 from app.drift import tally
 from app.errors import ArtifactError
+from app.estimate import Calibration, Estimate, estimates, euro
 from app.explain import contributions
 from app.features import FIELDS, HEDONIC, NAMES, WIDTH, Home, matrix
 from app.forest import COMPILED, Forest
@@ -25,22 +26,6 @@ SCHEMA = "madrid-price/1"
 VERSION_DIGITS = 12
 Segments: TypeAlias = dict[str, list[int]]
 A_CENT = 0.0101
-
-
-class Interval(NamedTuple):
-    """Euro bounds that hold the asking price of a home with probability `confianza`."""
-
-    inferior: float
-    superior: float
-    confianza: float
-
-
-class Estimate(NamedTuple):
-    """The price of one home in euro, to the cent."""
-
-    precio: float
-    intervalo: Interval | None
-    avisos: list[Caution]
 
 
 class Explanation(NamedTuple):
@@ -65,7 +50,8 @@ class Model:
         self._ranges: dict[str, list[float]] = metadata["ranges"]
         self._cautions = Cautions(metadata)
         self._bands: dict[str, list[float]] = metadata["bands"]
-        self._calibration: dict[str, Any] | None = metadata.get("interval")
+        interval = metadata.get("interval")
+        self._calibration = None if interval is None else Calibration(interval)
 
     @classmethod
     def load(cls, data: bytes, *, sha256: str | None = None, replay: bool = True) -> Self:
@@ -110,12 +96,10 @@ class Model:
         """Do all that a request does once, before there is one; what is damaged shows now."""
         homes = [home for home, _ in golden]
         estimates = self.price(homes)
-        prices = [estimate.precio for estimate in estimates]
+        prices = [estimate["precio"] for estimate in estimates]
         for estimate in estimates:
-            if (
-                estimate.intervalo
-                and not 0 <= estimate.intervalo.inferior <= estimate.precio <= estimate.intervalo.superior < inf
-            ):
+            interval = estimate["intervalo"]
+            if interval and not 0 <= interval["inferior"] <= estimate["precio"] <= interval["superior"] < inf:
                 raise ArtifactError("The model's interval is not one around its price.")
         self.tally(homes, estimates)
         self.segments(homes, prices, estimates)
@@ -134,21 +118,11 @@ class Model:
         """Price homes, in their order."""
         rows = matrix(homes, self._surface)
         corrections, spreads = self._forest.predict_spread(rows, len(homes))
-        about = self._cautions.about
-        estimates = []
-        for i, home in enumerate(homes):
-            at, spread = i * WIDTH, spreads[i]
-            log_price = rows[at + HEDONIC] + corrections[i]
-            estimates.append(
-                Estimate(
-                    round(exp(log_price), 2), self._interval(home, log_price, spread), about(home, rows, at, spread)
-                )
-            )
-        return estimates
+        return estimates(rows, corrections, spreads, self._cautions, self._calibration)
 
     def tally(self, homes: Sequence[Home], estimates: Sequence[Estimate]) -> dict[str, int | list[int]]:
         """Counts that show how requests differ from the listings; they name no home."""
-        prices, cautioned = [e.precio for e in estimates], [bool(e.avisos) for e in estimates]
+        prices, cautioned = [e["precio"] for e in estimates], [bool(e["avisos"]) for e in estimates]
         return tally(self._bands, homes, prices, cautioned)
 
     def segments(self, homes: Sequence[Home], real: Sequence[float], estimates: Sequence[Estimate]) -> Segments:
@@ -157,8 +131,8 @@ class Model:
         masks = {
             "completas": [None not in home for home in homes],
             "incompletas": [None in home for home in homes],
-            "sin avisos": [not estimate.avisos for estimate in estimates],
-            "con avisos": [bool(estimate.avisos) for estimate in estimates],
+            "sin avisos": [not estimate["avisos"] for estimate in estimates],
+            "con avisos": [bool(estimate["avisos"]) for estimate in estimates],
             **{f"quintil de precio {q + 1}": [q == quintile for quintile in quintiles] for q in range(5)},
         }
         return {name: [i for i, inside in enumerate(mask) if inside] for name, mask in masks.items() if any(mask)}
@@ -170,13 +144,7 @@ class Model:
     def _prices(self, homes: Sequence[Home]) -> list[float]:
         rows = matrix(homes, self._surface)
         corrections = self._forest.predict(rows, len(homes))
-        return [exp(rows[i * WIDTH + HEDONIC] + correction) for i, correction in enumerate(corrections)]
-
-    def _interval(self, home: Home, mean: float, spread: float) -> Interval | None:
-        if self._calibration is None:
-            return None
-        reach = self._calibration["factors"][home.count(None)] * (spread + self._calibration["floor"])
-        return Interval(round(exp(mean - reach), 2), round(exp(mean + reach), 2), self._calibration["confianza"])
+        return [euro(rows[i * WIDTH + HEDONIC] + correction) for i, correction in enumerate(corrections)]
 
 
 def version_of(data: bytes) -> str:

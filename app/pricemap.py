@@ -82,8 +82,8 @@ def _grid(model: Model, box: tuple[float, float, float, float], step_km: float) 
     cells: list[int | None] = []
     for start in range(0, len(homes), _BATCH):
         for estimate in model.price(homes[start : start + _BATCH]):
-            outside = any(caution.campo in _PLACE for caution in estimate.avisos)
-            cells.append(None if outside else round(estimate.precio / model.reference[2]))
+            outside = any(caution["campo"] in _PLACE for caution in estimate["avisos"])
+            cells.append(None if outside else round(estimate["precio"] / model.reference[2]))
     return {
         "sur": south,
         "oeste": west,

@@ -5,19 +5,36 @@ number of bathrooms, because a guess here would quietly change a price.
 """
 
 from enum import StrEnum
+from operator import itemgetter
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
-from app.features import Home
+from app.features import FIELDS, Home
 
 MAX_HOMES = 1_000
 """Homes in one request: what a few hundred milliseconds and a Lambda payload of 6 MB carry with ease."""
 
 
-def _integral(value: Any) -> Any:
-    """Accept 3.0 for 3: it is an integer in JSON Schema, and what spreadsheets and pandas write."""
-    return int(value) if type(value) is float and value.is_integer() else value
+_fields = itemgetter(*FIELDS)
+
+
+class _Whole:
+    """Accept 3.0 for 3: it is an integer in JSON Schema, and what spreadsheets and pandas write.
+
+    Put together from pydantic's own parts, because a validator in Python would take as long as all other fields.
+    """
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        whole_float = core_schema.chain_schema([core_schema.float_schema(), core_schema.int_schema(strict=False)])
+        either = core_schema.union_schema(
+            [core_schema.int_schema(), whole_float], mode="left_to_right", custom_error_type="int_type"
+        )
+        return core_schema.chain_schema([either, handler(source)])
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(schema["steps"][-1])
 
 
 class Condicion(StrEnum):
@@ -32,7 +49,7 @@ class Condicion(StrEnum):
 # Upper limits are there to catch slips (a price in the area's place); what a model knows is far narrower and
 # is answered with an `aviso`.
 Metros = Annotated[float, Field(gt=0, le=1_000_000)]
-Cuenta = Annotated[int, BeforeValidator(_integral, json_schema_input_type=int), Field(ge=0, le=1_000)]
+Cuenta = Annotated[int, Field(ge=0, le=1_000), _Whole()]
 
 
 class Formulario(BaseModel):
@@ -80,19 +97,8 @@ class Formulario(BaseModel):
 
     def home(self) -> Home:
         """The eleven fields as the tuple that `app.features` reads."""
-        return (
-            self.latitud,
-            self.longitud,
-            self.surface,
-            self.baños,
-            self.habitaciones,
-            self.jardin,
-            self.antiguedad,
-            self.superficie_util,
-            self.ascensor,
-            self.garaje,
-            self.condicion,
-        )
+        home: Home = _fields(vars(self))  # a fifth of the time of naming them one by one
+        return home
 
 
 class FormularioConPrecio(Formulario):

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from app.estimate import Estimate
 from app.features import Home
-from app.model import Estimate, Model
+from app.model import Model
 from app.schemas import Formulario, mend
 from batch.records import Record
 
@@ -65,16 +66,16 @@ def _price(chunk: list[Record], model: Model, has_id: bool, first: int, lines: l
             lines.append(f"{start},,,,,{_cell(problem)},{version}")
             continue
         estimate = next(estimates)
-        warned += bool(estimate.avisos)
+        warned += bool(estimate["avisos"])
         lines.append(f"{start}{_estimate(estimate)},{version}")
     return Counts(len(chunk), len(homes), len(chunk) - len(homes), warned)
 
 
 def _estimate(estimate: Estimate) -> str:
-    price, interval, warnings = estimate
-    bounds = f"{interval.inferior},{interval.superior},{interval.confianza}" if interval else ",,"
-    said = _cell(" ".join(f"{field}: {message}" for field, message in warnings)) if warnings else ""
-    return f"{price},{bounds},{said},"
+    interval, warnings = estimate["intervalo"], estimate["avisos"]
+    bounds = f"{interval['inferior']},{interval['superior']},{interval['confianza']}" if interval else ",,"
+    said = _cell(" ".join(f"{one['campo']}: {one['mensaje']}" for one in warnings)) if warnings else ""
+    return f"{estimate['precio']},{bounds},{said},"
 
 
 def _words(error: ValidationError) -> str:

@@ -149,7 +149,7 @@ def _body(answer: dict[str, Any]) -> Any:
 def _served_prices(asked: list[dict[str, Any]]) -> list[float]:
     from app.model import Model  # noqa: PLC0415 # only here, to check the others
 
-    return [estimate.precio for estimate in Model.load(EMBEDDED.read_bytes()).price([home(h) for h in asked])]
+    return [estimate["precio"] for estimate in Model.load(EMBEDDED.read_bytes()).price([home(h) for h in asked])]
 
 
 def _digest(data: bytes) -> str:

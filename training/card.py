@@ -232,8 +232,8 @@ def _price_map(model: Model) -> Figure:
     latitudes, longitudes = np.linspace(south, north, MAP_STEPS), np.linspace(west, east, MAP_STEPS)
     homes: list[Home] = [(lat, lon, *model.reference[2:]) for lat in latitudes.tolist() for lon in longitudes.tolist()]
     estimates = model.price(homes)
-    value = np.array([e.precio / float(reference["surface"] or 1) for e in estimates])
-    value[[any(caution.campo == "latitud" for caution in e.avisos) for e in estimates]] = np.nan
+    value = np.array([e["precio"] / float(reference["surface"] or 1) for e in estimates])
+    value[[any(caution["campo"] == "latitud" for caution in e["avisos"]) for e in estimates]] = np.nan
     figure, axes = plt.subplots(figsize=(6.4, 6.0), layout="constrained")
     shade = axes.pcolormesh(longitudes, latitudes, value.reshape(MAP_STEPS, MAP_STEPS), norm=LogNorm(), cmap="magma")
     axes.set_aspect(KM_NORTH / KM_EAST)

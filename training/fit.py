@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
-from app.features import HEDONIC, PLACE, WIDTH, Home, fill, matrix
+from app.features import HEDONIC, N_TERMS, PLACE, WIDTH, Home, fill, matrix
 from app.surface import BANDWIDTHS_KM, CHANNELS, PriceSurface, plane
 from training.data import Listings
 from training.options import Kind, Options
@@ -51,11 +51,11 @@ def fit(listings: Listings, options: Options) -> Fitted:
     """Fit the surface to the log price of the listings, and a forest to what its hedonic score leaves."""
     logs = np.log(listings.prices)
     surface, local = fit_surface(listings.homes, logs, listings.detached)
-    rows = array("d", bytes(8 * WIDTH * len(listings)))
+    rows, scratch = array("d", bytes(8 * WIDTH * len(listings))), array("d", bytes(8 * N_TERMS))
     table = np.frombuffer(rows).reshape(len(listings), WIDTH)
     table[:, PLACE : PLACE + local.shape[1]] = local
     for i, home in enumerate(listings.homes):
-        fill(home, *plane(home[0], home[1]), surface.coefficients, rows, i * WIDTH)
+        fill(home, *plane(home[0], home[1]), surface.coefficients, scratch, rows, i * WIDTH)
     forest = ESTIMATORS[options.estimator](
         n_estimators=options.trees,
         min_samples_leaf=options.leaf,

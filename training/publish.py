@@ -177,7 +177,7 @@ def examine(data: bytes, registry: Registry, state: State, listings: Listings | 
 
 
 def _accuracy(model: Model, listings: Listings) -> Accuracy:
-    return accuracy(listings.prices.tolist(), [estimate.precio for estimate in model.price(listings.homes)])
+    return accuracy(listings.prices.tolist(), [estimate["precio"] for estimate in model.price(listings.homes)])
 
 
 def _promote(registry: Registry, data: bytes, state: State, reason: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import sklearn
 
-from app.cautions import RATIOS, ratios
+from app.cautions import RATIOS
 from app.errors import ArtifactError
 from app.features import FIELDS, NAMES, Home
 from app.model import SCHEMA, Model
@@ -91,7 +91,7 @@ def train(
     metadata["verified"] = {"scikit-learn": sklearn.__version__, "rows": _verify(unproven, fitted, listings)}
     golden = golden_homes(metadata["ranges"], options.seed)
     metadata["golden"] = [
-        {"vivienda": dict(zip(FIELDS, home, strict=True)), "precio": estimate.precio}
+        {"vivienda": dict(zip(FIELDS, home, strict=True)), "precio": estimate["precio"]}
         for home, estimate in zip(golden, unproven.price(golden), strict=True)
     ]
     data = artifact.serialize(tensors, metadata)
@@ -146,8 +146,10 @@ def ranges(homes: list[Home]) -> dict[str, list[float]]:
 def typical_ratios(homes: list[Home]) -> dict[str, list[float]]:
     """The range of every ratio but for `RARE_RATIO` of the listings at either end."""
     found = {}
-    for name, column in zip(RATIOS, zip(*map(ratios, homes), strict=True), strict=True):
-        if known := [value for value in column if value is not None]:
+    for name, (_, _, over, under) in RATIOS.items():
+        above, below = FIELDS.index(over), FIELDS.index(under)
+        known: list[Any] = [home[above] / max(home[below], 1) for home in homes if home[above] is not None]  # type: ignore[operator,type-var]  # numbers
+        if known:
             found[name] = np.quantile(known, [RARE_RATIO, 1 - RARE_RATIO]).tolist()
     return found
 

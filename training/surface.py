@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from app.features import Home, terms
+from app.features import N_TERMS, WIDTH, Home, fields, terms
 from app.surface import ABSENT, BANDWIDTHS_KM, BLOCK, COUNT_FLOOR, N_CHANNELS, NODES, Grid, PriceSurface, plane
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -37,6 +37,15 @@ def cells(latitude: Floats, longitude: Floats) -> Ints:
     return np.unique(corners, axis=0, return_inverse=True)[1].reshape(-1)
 
 
+def regressors(homes: Sequence[Home]) -> Floats:
+    """What the homes are, their place apart: float64[n, N_TERMS]."""
+    row, out = array("d", bytes(8 * WIDTH)), array("d", bytes(8 * N_TERMS * len(homes)))
+    for i, home in enumerate(homes):
+        fields(home, row, 0)
+        terms(row, 0, out, i * N_TERMS)
+    return np.array(out).reshape(len(homes), N_TERMS)
+
+
 def fit_surface(
     homes: Sequence[Home], log_price: Floats, detached: npt.NDArray[np.bool_]
 ) -> tuple[PriceSurface, Floats]:
@@ -49,7 +58,7 @@ def fit_surface(
     latitude, longitude = np.array([home[0] for home in homes]), np.array([home[1] for home in homes])
     x, y = (np.array(axis) for axis in plane(latitude, longitude))  # type: ignore[arg-type]  # arithmetic only
     cell = cells(latitude, longitude)
-    design = np.array([terms(home) for home in homes], dtype=np.float64)
+    design = regressors(homes)
     size = np.log(np.array([home[2] for home in homes]))
     values = np.column_stack([design, log_price, detached, size])
     k = design.shape[1]

@@ -59,7 +59,7 @@ def test_the_image_gives_the_prices_of_the_plain_kernel_to_the_last_bit(emulator
 
     assert answer["modelo"] == embedded.version
     assert [p["precio"] for p in answer["predicciones"]] == [
-        estimate.precio for estimate in embedded.price([home.home() for home in homes])
+        estimate["precio"] for estimate in embedded.price([home.home() for home in homes])
     ]
 
 

@@ -124,7 +124,7 @@ def test_a_price_over_http_is_the_models(served: tuple[str, Depot], small_model:
     answer = requests.post(f"{url}/predecir", json=home, timeout=30)
 
     assert answer.status_code == 200
-    assert answer.json()["precio"] == expected.precio
+    assert answer.json()["precio"] == expected["precio"]
     assert answer.json()["modelo"] == small_model.version
 
 

@@ -43,7 +43,8 @@ def dearer(data: bytes, factor: float) -> ModelFile:
     model = Model.load(unproven.data, replay=False)
     homes = [tuple(row["vivienda"][name] for name in FIELDS) for row in metadata["golden"]]
     golden = [
-        row | {"precio": estimate.precio} for row, estimate in zip(metadata["golden"], model.price(homes), strict=True)
+        row | {"precio": estimate["precio"]}
+        for row, estimate in zip(metadata["golden"], model.price(homes), strict=True)
     ]
     return altered(unproven.data, golden=golden)
 

@@ -240,9 +240,12 @@ def test_a_run_prices_every_row_with_the_words_and_the_prices_of_the_api(
     assert_each_once(found, 250)
     assert [row["error"] for row in found if row["error"]] == ["surface: Falta, y es obligatorio."] * 25
     expected = small_model.price([(40.40, -3.70, 50.0, 1, 2, False, None, 40.0, True, False, "Reformado")])[0]
-    assert expected.intervalo is not None
-    assert float(found[0]["precio"]) == expected.precio
-    assert (float(found[0]["inferior"]), float(found[0]["superior"])) == expected.intervalo[:2]
+    assert expected["intervalo"] is not None
+    assert float(found[0]["precio"]) == expected["precio"]
+    assert (float(found[0]["inferior"]), float(found[0]["superior"])) == (
+        expected["intervalo"]["inferior"],
+        expected["intervalo"]["superior"],
+    )
     assert {row["modelo"] for row in found} == {small_model.version}
 
 

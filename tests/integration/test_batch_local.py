@@ -97,10 +97,10 @@ def test_prices_and_refusals_are_those_of_the_model_and_the_api(
     assert manifest["counts"]["refused"] == 10
     found = read(tmp_path / "prices.csv")
     (expected,) = small_model.price([(40.40, -3.70, 50.0, 1, 2, False, None, 40.0, True, False, "Reformado")])
-    assert expected.intervalo is not None
+    assert expected["intervalo"] is not None
     assert [float(found[0][name]) for name in ("precio", "inferior", "superior", "confianza")] == [
-        expected.precio,
-        *expected.intervalo,
+        expected["precio"],
+        *expected["intervalo"].values(),
     ]
     assert found[3]["error"] == "surface: Falta, y es obligatorio."
     assert found[3]["precio"] == ""

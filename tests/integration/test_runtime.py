@@ -92,7 +92,7 @@ def test_a_function_without_any_model_answers_503_and_recovers_by_itself(
 
 def prices(model: ModelFile, homes: list[dict[str, Any]]) -> list[float]:
     estimates = Model.load(model.data).price([Formulario.model_validate(home).home() for home in homes])
-    return [estimate.precio for estimate in estimates]
+    return [estimate["precio"] for estimate in estimates]
 
 
 @dataclass

@@ -16,8 +16,8 @@ def model() -> Model:
 
 def named(model: Model, home: dict[str, Any]) -> set[str]:
     (estimate,) = model.price([Formulario.model_validate(home).home()])
-    assert all(caution.mensaje for caution in estimate.avisos)
-    return {caution.campo for caution in estimate.avisos}
+    assert all(caution["mensaje"] for caution in estimate["avisos"])
+    return {caution["campo"] for caution in estimate["avisos"]}
 
 
 def test_an_ordinary_flat_raises_nothing(model: Model, home: dict[str, Any]) -> None:

@@ -41,10 +41,14 @@ def test_a_sum_of_parts_gives_each_player_its_own_part() -> None:
 
 def test_contributions_add_up_to_the_difference_to_the_cent(small_model: Model, home: dict[str, Any]) -> None:
     mine = Formulario.model_validate(home).home()
+
+    def prices(homes: Sequence[Home]) -> list[float]:
+        return [estimate["precio"] for estimate in small_model.price(homes)]
+
     for change in ({"surface": 40}, {"latitud": 40.5, "garaje": True}, {"condicion": None, "antiguedad": None}, {}):
         other = Formulario.model_validate(home | change).home()
 
-        price, reference, parts = contributions(lambda homes: [e.precio for e in small_model.price(homes)], mine, other)
+        price, reference, parts = contributions(prices, mine, other)
 
         assert list(parts) == list(PLAYERS)
         assert round(sum(parts.values()), 2) == round(price - reference, 2)
