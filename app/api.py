@@ -150,15 +150,9 @@ def create_app(
     app.router.route_class = _JSONRoute
     app.add_middleware(Surroundings)
     if cors_origins:
-        from fastapi.middleware.cors import CORSMiddleware  # noqa: PLC0415  # most functions serve one origin
+        from app.origins import Origins  # noqa: PLC0415  # most functions serve one origin
 
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=cors_origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["content-type", "x-api-key"],
-            max_age=600,
-        )
+        app.add_middleware(Origins, cors_origins)
     _add_errors(app)
 
     @app.get("/", response_model=Saludo, tags=["servicio"], summary="Saludo")

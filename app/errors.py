@@ -20,6 +20,10 @@ class ModelUnavailable(PricingError):
     """No model could be loaded, so nothing can be priced."""
 
 
+class AnswerCutShort(PricingError):
+    """An answer broke off half way, too late to become another."""
+
+
 class DataError(PricingError):
     """A file of homes can't be read as one."""
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Final
 
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
@@ -37,6 +38,9 @@ UNITS: Final = {
 }
 """Every metric there is, with its unit. The one dimension is `service`: CloudWatch charges for each value."""
 
+FRAMES: Final = 10
+"""How many of a failure's frames are logged, innermost last: more are the framework's."""
+
 _logger = logging.getLogger(SERVICE)
 _service = ""
 """The metrics' one dimension; empty where nobody reads metrics."""
@@ -59,7 +63,10 @@ def configure(settings: Settings) -> None:
     _logger.setLevel(settings.log_level)
     # Lambda's runtime client has a handler of its own on the root logger: every line would come twice
     _logger.propagate = False
-    logging.getLogger("mangum").setLevel(logging.WARNING)  # it would add a line to each request's record
+    # What these would add is in our own lines already: each request again, queries (which may hold homes) included,
+    # and the whole traceback of a failure.
+    for name in ("mangum", "uvicorn.access"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def invocation(context: "LambdaContext | None") -> None:
@@ -91,6 +98,16 @@ def emit(metrics: dict[str, float], **fields: str | float | list[int] | None) ->
     }
     # One write: threads don't mix their lines. Powertools' metrics would take a fifth of a warm request for this.
     sys.stdout.write(to_json(record).decode() + "\n")
+
+
+def trace(error: BaseException) -> dict[str, str | list[str]]:
+    """Give the fields of a log line that say what failed and where, innermost frame last.
+
+    Not the message: it may quote a home, an address or a key.
+    """
+    frames = [(frame.f_code, line) for frame, line in walk_tb(error.__traceback__)][-FRAMES:]
+    where = [f"{code.co_filename}:{line} {code.co_name}" for code, line in frames]
+    return {"exception": type(error).__qualname__, "frames": where}
 
 
 _KNOWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}

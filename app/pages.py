@@ -25,13 +25,19 @@ _ASSETS = _WEB / "estaticos"
 # Swagger UI and ReDoc style their elements inline; ReDoc searches in a worker made from a blob.
 _DOCS_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "connect-src 'self'; worker-src blob:; frame-ancestors 'none'"
+    "connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 # data: is the one blank pixel with which Leaflet empties a street tile that it no longer needs.
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: https://tile.openstreetmap.org; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+# What the pages are opened with beside the headers of every answer: no window of another page reaches into theirs, and
+# they ask for nothing of the device.
+_OF_PAGES = {
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
 _A_DAY = "public, max-age=86400"
 _FOR_EVER = "public, max-age=31536000, immutable"
 
@@ -51,7 +57,7 @@ def add_pages(app: FastAPI, current: Callable[[], Model]) -> None:
         html = (_WEB / "estimar.html").read_text(encoding="utf-8")
         return HTMLResponse(
             html.replace('="estaticos/', f'="estaticos/v/{assets_version()}/'),
-            headers={"content-security-policy": _PAGE_POLICY, "cache-control": "no-cache"},
+            headers={"content-security-policy": _PAGE_POLICY, "cache-control": "no-cache", **_OF_PAGES},
         )
 
     @app.get("/estimar/superficie.json", include_in_schema=False)
@@ -64,11 +70,11 @@ def add_pages(app: FastAPI, current: Callable[[], Model]) -> None:
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> FileResponse:
-        return FileResponse(_WEB / "docs.html", headers={"content-security-policy": _DOCS_POLICY})
+        return FileResponse(_WEB / "docs.html", headers={"content-security-policy": _DOCS_POLICY, **_OF_PAGES})
 
     @app.get("/redoc", include_in_schema=False)
     async def redoc() -> FileResponse:
-        return FileResponse(_WEB / "redoc.html", headers={"content-security-policy": _DOCS_POLICY})
+        return FileResponse(_WEB / "redoc.html", headers={"content-security-policy": _DOCS_POLICY, **_OF_PAGES})
 
 
 @cache

@@ -15,7 +15,7 @@ from app.bucket import Bucket, Pointer
 from app.cache import ModelCache
 from app.errors import ArtifactError, ModelUnavailable, StoreError
 from app.model import Model
-from app.observability import SERVICE, emit
+from app.observability import SERVICE, emit, trace
 from app.settings import Settings
 
 EMBEDDED = Path(__file__).parent / "embedded" / "model.safetensors"
@@ -126,9 +126,9 @@ class ModelSource:
             self._update(time.monotonic() + seconds)
         except (StoreError, ArtifactError) as error:
             return str(error)
-        except Exception as error:  # the caller must get an answer, whatever this is
-            log.exception("unexpected error while looking for a model")
-            return repr(error)
+        except Exception as error:  # noqa: BLE001 - the caller must get an answer, whatever this is
+            log.error("unexpected error while looking for a model", extra=trace(error))  # noqa: TRY400 - see `trace`
+            return f"unexpected {type(error).__qualname__}"
         return None
 
     def _update(self, deadline: float) -> None:
