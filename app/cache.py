@@ -3,6 +3,7 @@
 Several processes and functions may share it. It is a convenience: whatever goes wrong with it is a log line.
 """
 
+import fcntl
 import hashlib
 import json
 import logging
@@ -16,8 +17,7 @@ from app.bucket import Pointer
 from app.errors import StoreError
 from app.observability import SERVICE
 
-KEPT = 4  # model files; Lambda's /tmp has 512 MiB and a model a few
-ABANDONED_SECONDS = 600  # a half-written file this old has lost its writer
+KEPT = 2  # model files beside the wanted one and those served last; Lambda's /tmp has 512 MiB and a model a few
 
 log = logging.getLogger(f"{SERVICE}.cache")
 
@@ -59,12 +59,12 @@ class ModelCache:
         """Write a verified model's bytes (None: they are there already), then remember its pointer."""
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._tidy(pointer)  # first: it may make the room
             if data is None:
                 os.utime(self._path(pointer))
             else:
                 self._write(self._path(pointer), data)
             self._write(self._remembered, json.dumps(pointer._asdict()).encode())
-            self._tidy()
         except OSError as error:
             log.warning("the model can't be cached; serving goes on", extra={"reason": str(error)})
 
@@ -75,21 +75,40 @@ class ModelCache:
         descriptor, name = tempfile.mkstemp(dir=self._folder, suffix=".part")
         try:
             with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until it is closed or this process dies
                 file.write(data)
-            os.replace(name, path)  # noqa: PTH105 - mkstemp gives text
+                file.flush()
+                os.replace(name, path)  # noqa: PTH105 - mkstemp gives text
         except OSError:
             with suppress(OSError):
                 os.unlink(name)  # noqa: PTH108
             raise
 
-    def _tidy(self) -> None:
+    def _tidy(self, wanted: Pointer) -> None:
+        """Remove what killed writers left, and models that neither are wanted nor were served last by anybody here."""
+        now = time.time()
+
         def age(path: Path) -> float:
             try:
-                return time.time() - path.stat().st_mtime
+                return abs(now - path.stat().st_mtime)  # the clock may have been set back since
             except FileNotFoundError:  # another process tidied first
                 return 0.0
 
-        by_age = sorted(self._folder.glob("*.safetensors"), key=age)
-        abandoned = [path for path in self._folder.glob("*.part") if age(path) > ABANDONED_SECONDS]
-        for path in by_age[KEPT:] + abandoned:
+        kept = {self._path(wanted).name}
+        for memory in self._folder.glob("current-*.json"):
+            with suppress(OSError, StoreError):  # whoever remembers by it will say so
+                kept.add(self._path(Pointer.parse(memory.read_bytes())).name)
+        others = [path for path in self._folder.glob("*.safetensors") if path.name not in kept]
+        abandoned = [path for path in self._folder.glob("*.part") if _is_abandoned(path)]
+        for path in sorted(others, key=age)[KEPT:] + abandoned:
             path.unlink(missing_ok=True)
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Whether a half-written file has lost its writer, and with it the lock that `_write` took."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # locked, gone, or somebody else's
+        return False
+    return True

@@ -18,6 +18,8 @@ from typing import NamedTuple
 class Request(NamedTuple):
     method: str
     path: str
+    headers: dict[str, str]
+    """By their names in lower case."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def _exchange(proxy: Proxy, handler: socketserver.StreamRequestHandler) -> bool:
         headers.append((name, value.strip()))
     length = next((int(value) for name, value in headers if name.lower() == "content-length"), 0)
     sent_body = handler.rfile.read(length)
-    request = Request(method, path)
+    request = Request(method, path, {name.lower(): value for name, value in headers})
     fault = proxy.fault(request)
     if fault.refuse:
         _reset(handler.connection)

@@ -20,6 +20,7 @@ from tests.integration.proxy import OK, Decide, Fault, Proxy, Request
 Start = Callable[..., Environment]
 POINTER = "current.json"
 Promote = Callable[[Depot, ModelFile], None]
+SKEWED = b"<Error><Code>RequestTimeTooSkewed</Code><Message>The difference is too large.</Message></Error>"
 EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
 IMPATIENT: dict[str, Any] = {
     "model_load_timeout_seconds": 0.8,
@@ -112,6 +113,7 @@ TROUBLES = [
     Trouble("403 for the artifact", Fault(status=403), says="403"),
     Trouble("404 for the pointer", Fault(status=404), POINTER, says="there is no s3://"),
     Trouble("expired token", Fault(status=400, body=EXPIRED), "", says="ExpiredToken"),
+    Trouble("a clock that is off", Fault(status=403, body=SKEWED), "", says="RequestTimeTooSkewed"),
     Trouble("500 for good", Fault(status=500), "", says="500"),
     Trouble("503 for good", Fault(status=503), says="503"),
     Trouble("connection refused", Fault(refuse=True), "", says="could not be read"),
