@@ -5,12 +5,12 @@ The format is safetensors, which holds no code. What the metadata means is `app.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
 
+from pydantic_core import from_json
 from safetensors import SafetensorError, deserialize
 
 from app.errors import ArtifactError
@@ -72,11 +72,11 @@ def read(data: bytes) -> Artifact:
     """Open a model file. Raises ArtifactError when it is foreign or damaged."""
     try:
         tensors = {name: _view(name, tensor) for name, tensor in deserialize(data)}  # type: ignore[no-untyped-call] # a Rust module without stubs
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        metadata = json.loads(header["__metadata__"]["model"])
+        header = from_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        metadata = from_json(header["__metadata__"]["model"], allow_inf_nan=False)
     except SafetensorError as error:
         raise ArtifactError(f"the model file is damaged or no model file: {error}") from error
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError("the model file holds no description of a model") from error
     if not isinstance(metadata, dict):
         raise ArtifactError("the model file's description is not a JSON object")

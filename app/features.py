@@ -170,6 +170,18 @@ def terms(rows: array[float], at: int, out: array[float], to: int) -> None:
     out[to + 19] = 0.0 if math.isnan(usable) else math.log(min(max(usable / built, LEAST_USABLE), MOST_USABLE))
 
 
+def reach(surface: PriceSurface) -> float:
+    """The farthest from 0 that a home's score, or what the surface puts into its row, can be; may be infinite."""
+    ends = (
+        low + step * unit
+        for grid in surface.grids
+        for low, step in zip(grid.low, grid.step, strict=True)
+        for unit in (0, 255)
+    )
+    # no term is greater than MOST_ROOMS
+    return max(map(abs, (*ends, *surface.means))) + MOST_ROOMS * sum(map(abs, surface.coefficients))
+
+
 def age_band(years: float) -> float:
     """The lower bound of an age's band in years, as the listings have it. `years` is 0 or more."""
     for band in AGE_BANDS:

@@ -10,6 +10,7 @@ ctypedef Py_ssize_t eight[8]
 
 cdef class Forest:
     cdef readonly Py_ssize_t n_features, n_trees, n_nodes
+    cdef readonly double reach
     cdef double _base, _divisor
     cdef uint32_t[::1] _roots
     # the plain build's
@@ -20,7 +21,7 @@ cdef class Forest:
     cdef double[::1] _leaves
 
     @cython.locals(no_slot=uint32_t, is_near=bint, n_leaves=Py_ssize_t, unsound=bint, end=Py_ssize_t,
-                   i=Py_ssize_t, step=uint32_t, number=double, is_leaf=bint)
+                   i=Py_ssize_t, step=uint32_t, number=double, is_leaf=bint, largest=double)
     cpdef _pack(self, const uint8_t[::1] slot, const uint16_t[::1] near, const uint32_t[::1] far,
                 const float[::1] short, const double[::1] full, const uint32_t[::1] ends)
 

@@ -33,7 +33,10 @@ UNSOUND_NODE = "a node of the forest reads no column of it, leads out of its tre
 
 
 class Forest:
-    """An ensemble of regression trees: raw(x) = (base + the sum of leaf values in tree order) / divisor."""
+    """An ensemble of regression trees: raw(x) = (base + the sum of leaf values in tree order) / divisor.
+
+    No prediction, leaf or spread is further from 0 than `reach`, which may be infinite.
+    """
 
     def __init__(
         self,
@@ -71,6 +74,7 @@ class Forest:
         self.n_features = n_features
         self.n_trees = len(roots)
         self.n_nodes = n_nodes
+        self.reach = 0.0
         self._base = base
         self._divisor = divisor
         self._roots = array("I", roots)
@@ -84,6 +88,7 @@ class Forest:
             self._right: array[int] = array(right.format, right.tobytes())
             self._value: array[float] = array(value.format, value.tobytes())
             self._check(ends)
+        self.reach = max(self.reach, (abs(base) + self.n_trees * self.reach) / abs(divisor))
 
     def predict(self, rows: array[float], n_rows: int) -> array[float]:
         """Predict rows: float64[n_rows * n_features], rounded to float32 on the way -> float64[n_rows]."""
@@ -162,6 +167,23 @@ class Forest:
             if not math.isfinite(self._value[i]) and (self._right[i] == 0 or math.isnan(self._value[i])):
                 raise ArtifactError(UNSOUND_NODE)
 
+        self.reach = self._largest_leaf(top_bytes)
+
+    def _largest_leaf(self, top_bytes: bytes) -> float:
+        """The greatest distance of a leaf's value from 0, looked for among the leaves of the greatest top byte."""
+        lanes, width = self._right.tobytes(), self._right.itemsize
+        zero = b"\x7f" + bytes(255)  # a leaf's offset is 0 in all of its bytes: keep all but the sign of its value
+        kept = int.from_bytes(top_bytes, "little")
+        for byte in range(width):
+            kept &= int.from_bytes(lanes[byte::width].translate(zero), "little")
+        magnitudes = kept.to_bytes(self.n_nodes, "little")
+        greatest = next(byte for byte in range(127, -1, -1) if byte in magnitudes)
+        return max(
+            abs(self._value[found.start()])
+            for found in re.finditer(re.escape(bytes([greatest])), magnitudes)
+            if self._right[found.start()] == 0
+        )
+
     # The compiled build packs a node into two words and walks eight at a time, so that the processor fetches
     # eight nodes at once rather than wait for each. In plain Python this would be slower.
 
@@ -196,15 +218,19 @@ class Forest:
                 self._words[2 * i] = step << 8 | (slot[i] if step else no_slot)
         self._leaves = memoryview(bytearray(0 if len(short) else 8 * n_leaves)).cast("d")
         n_leaves = 0
+        largest = 0.0
         for i in range(self.n_nodes):
             number = short[i] if len(short) else full[i]
             is_leaf = self._words[2 * i] == no_slot
             unsound |= (number != number) | (is_leaf & (number - number != 0))  # NaN, or an infinite leaf
+            if is_leaf and math.fabs(number) > largest:
+                largest = math.fabs(number)
             if is_leaf and not len(short):
                 self._leaves[n_leaves] = number
                 number = n_leaves
                 n_leaves += 1
             self._floats[2 * i + 1] = number
+        self.reach = largest
         if unsound:
             raise ArtifactError(UNSOUND_NODE)
 

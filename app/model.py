@@ -9,16 +9,15 @@ import hashlib
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
-from math import inf
 from typing import Any, NamedTuple, Self, TypeAlias
 
-from app import artifact
+from app import artifact, description
 from app.cautions import Cautions
 from app.drift import tally
 from app.errors import ArtifactError
 from app.estimate import Calibration, Estimate, estimates, euro
 from app.explain import contributions
-from app.features import FIELDS, HEDONIC, NAMES, WIDTH, Home, matrix
+from app.features import FIELDS, HEDONIC, NAMES, WIDTH, Home, matrix, reach
 from app.forest import COMPILED, Forest
 from app.surface import PriceSurface
 
@@ -26,6 +25,8 @@ SCHEMA = "madrid-price/1"
 VERSION_DIGITS = 12
 Segments: TypeAlias = dict[str, list[int]]
 A_CENT = 0.0101
+FARTHEST = 300.0
+"""How far from 0 a log price or a bound of its interval may get: the squares of such prices are numbers still."""
 
 
 class Explanation(NamedTuple):
@@ -70,14 +71,14 @@ class Model:
                 f"The model has schema {metadata.get('schema')!r}; this version serves {SCHEMA!r} "
                 "with its own features. Train it again with this version."
             )
-        try:
-            forest = content.forest(metadata["ensembles"][0], len(NAMES))
-            version = sha256[:VERSION_DIGITS] if sha256 else version_of(data)
-            model = cls(version, metadata, forest, PriceSurface.read(content))
-            if replay:
-                model._replay([(_home(row["vivienda"]), float(row["precio"])) for row in metadata["golden"]])
-        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-            raise ArtifactError(f"The model's description is incomplete or damaged: {error!r}.") from error
+        description.check(metadata)
+        forest = content.forest(metadata["ensembles"][0], len(NAMES))
+        version = sha256[:VERSION_DIGITS] if sha256 else version_of(data)
+        model = cls(version, metadata, forest, PriceSurface.read(content))
+        if not model._farthest() <= FARTHEST:
+            raise ArtifactError("The model holds numbers that no price is made of.")
+        if replay:
+            model._replay([(_home(row["vivienda"]), row["precio"]) for row in metadata["golden"]])
         return model
 
     def card(self) -> dict[str, Any]:
@@ -93,22 +94,21 @@ class Model:
         }
 
     def _replay(self, golden: list[tuple[Home, float]]) -> None:
-        """Do all that a request does once, before there is one; what is damaged shows now."""
-        homes = [home for home, _ in golden]
-        estimates = self.price(homes)
-        prices = [estimate["precio"] for estimate in estimates]
-        for estimate in estimates:
-            interval = estimate["intervalo"]
-            if interval and not 0 <= interval["inferior"] <= estimate["precio"] <= interval["superior"] < inf:
-                raise ArtifactError("The model's interval is not one around its price.")
-        self.tally(homes, estimates)
-        self.segments(homes, prices, estimates)
-        self._prices([self.reference])
+        estimates = self.price([home for home, _ in golden])
         # A cent of room: the exponential's last bit is the C library's own.
         if not golden or any(
-            abs(price - expected) > A_CENT for price, (_, expected) in zip(prices, golden, strict=True)
+            abs(estimate["precio"] - expected) > A_CENT
+            for estimate, (_, expected) in zip(estimates, golden, strict=True)
         ):
             raise ArtifactError("The model doesn't price its golden rows as it did when it was trained.")
+
+    def _farthest(self) -> float:
+        """How far from 0 a log price, or a bound of its interval, can get for any home."""
+        farthest = reach(self._surface) + self._forest.reach
+        interval = self.metadata.get("interval")
+        if interval is not None:
+            farthest += max(interval["factors"]) * (self._forest.reach + interval["floor"])
+        return farthest
 
     def corrections(self, homes: Sequence[Home]) -> array[float]:
         """The forest's own answer, what scikit-learn's `predict` gives, bit for bit: log euro, to add to the score."""

@@ -20,6 +20,7 @@ _PLACE = frozenset(FIELDS[:2])
 REGION_STEP_KM = 1.2  # the points of half the listings are known to 1.2 km
 CITY_STEP_KM = 0.4
 CITY_REACH_KM = 10.0  # from the reference home, the median of the listings, to each side
+MOST_CELLS = 200  # to a side: listings spread wider than a region get a coarser map, not a larger one
 _BATCH = 500  # homes; keeps each call short for the other threads
 
 
@@ -71,8 +72,8 @@ def price_map(model: Model) -> dict[str, Any]:
 
 def _grid(model: Model, box: tuple[float, float, float, float], step_km: float) -> dict[str, Any]:
     south, west, north, east = box
-    rows = max(1, ceil((north - south) * _KM_PER_DEGREE / step_km))
-    columns = max(1, ceil((east - west) * _km_per_degree_east((south + north) / 2) / step_km))
+    rows = _cells((north - south) * _KM_PER_DEGREE / step_km)
+    columns = _cells((east - west) * _km_per_degree_east((south + north) / 2) / step_km)
     rest = model.reference[2:]
     homes: list[Home] = [
         (north - (row + 0.5) * (north - south) / rows, west + (column + 0.5) * (east - west) / columns, *rest)
@@ -93,6 +94,10 @@ def _grid(model: Model, box: tuple[float, float, float, float], step_km: float) 
         "columnas": columns,
         "euros_m2": cells,
     }
+
+
+def _cells(steps: float) -> int:
+    return min(max(1, ceil(steps)), MOST_CELLS)
 
 
 def _km_per_degree_east(latitude: float) -> float:

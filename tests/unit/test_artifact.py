@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from array import array
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +198,7 @@ def test_an_ensemble_that_says_too_little_is_refused(ensemble: dict[str, Any]) -
         read(save(WHOLE, metadata={"model": "{}"})).forest(ensemble, 2)
 
 
-def _with(data: bytes, **changes: Any) -> bytes:
+def _with(data: bytes, /, **changes: Any) -> bytes:
     """A model file with parts of its description changed."""
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
@@ -232,6 +233,30 @@ def _with(data: bytes, **changes: Any) -> bytes:
 def test_a_description_that_would_fail_a_request_fails_the_loading(trained: Trained, changes: dict[str, Any]) -> None:
     with pytest.raises(ArtifactError):
         Model.load(_with(trained.data, **changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"evaluation": "gone"},
+        {"data": {"filas": inf}},
+        {"versions": {"python": 3}},
+        {"interval": {"confianza": 0.9, "factors": [1.3, 1.3, 1.3, -1.3], "floor": 0.05}},
+        {"interval": {"confianza": 0.9, "factors": [1.3, 1.3, 1.3, 1e6], "floor": 0.05}},
+        {"bands": {"surface": [50, 70, 90], "precio": [1, 2, 3]}},
+        {"ranges": {"latitud": [40, 41], "longitud": [-4, -3], "jardin": [0, 1]}},
+        {"ranges": {"latitud": [-1e9, 1e9], "longitud": [-4, -3]}},
+        {"usual_spread": "wide"},
+        {"ensembles": [{"name": "forest", "base": 1e6, "divisor": 10.0}]},
+        {"ensembles": [{"name": "forest", "base": 0.0, "divisor": 1e-300}]},
+    ],
+    ids=str,
+)
+def test_a_description_that_no_golden_row_would_show_to_be_damaged_fails_the_loading_too(
+    trained: Trained, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(ArtifactError):
+        Model.load(_with(trained.data, **changes), replay=False)
 
 
 def test_a_description_written_again_is_still_the_same_model(trained: Trained) -> None:

@@ -112,3 +112,17 @@ def test_random_arrays_are_refused_or_walked_to_an_end(kernel: ModuleType) -> No
         accepted += 1
         assert np.isfinite(forest.predict(array("d", r.normal(size=20)), 10)).all()
     assert accepted > 100
+
+
+@pytest.mark.parametrize("values", ["f", "d"])
+def test_a_forest_says_how_far_from_zero_it_can_get(kernel: ModuleType, values: str) -> None:
+    # the thresholds 900 and infinity are no leaves
+    arrays = _arrays(
+        slot=array("B", [3, 1, 0, 0, 0, 0]),
+        right=array("H", [4, 2, 0, 0, 0, 0]),
+        value=array(values, [900.0, inf, 1.5, -2.75, 2.0, 0.0]),
+        roots=array("I", [0, 5]),
+    )
+
+    assert kernel.Forest(**arrays, n_features=2, base=-1.0, divisor=-0.5).reach == (1 + 2 * 2.75) / 0.5
+    assert kernel.Forest(**arrays, n_features=2, base=0.0, divisor=1e9).reach == 2.75
