@@ -6,9 +6,9 @@ Routes only translate: what a price is, the model knows; where a model comes fro
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from time import time
-from typing import Annotated, Any, Protocol
+from typing import Any, Protocol
 
-from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
@@ -112,21 +112,45 @@ class _JSONRoute(APIRoute):
 
 
 _REFUSALS = {
+    400: "El cuerpo no ha llegado entero.",
     404: "Esta ruta no existe: en /docs están todas.",
     405: "Esta ruta existe, pero no con este método: en /docs está cuál.",
 }
 
 
-def _error(description: str, schema: dict[str, Any] = DETAIL) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
+def _header(description: str, of_type: str) -> dict[str, Any]:
+    return {"description": description, "required": True, "schema": {"type": of_type}}
 
 
-_NO_MODEL: dict[int | str, dict[str, Any]] = {503: _error("No hay ningún modelo cargado; se vuelve a intentar solo.")}
+_REQUEST_ID = {"X-Request-Id": _header("Identifica la petición, para comunicar un fallo.", "string")}
+_RETRY_AFTER = {"Retry-After": _header("Dentro de cuántos segundos volver a probar.", "integer")}
+
+
+def _error(description: str, schema: dict[str, Any] = DETAIL, headers: dict[str, Any] = _REQUEST_ID) -> dict[str, Any]:
+    return {"description": description, "headers": headers, "content": {"application/json": {"schema": schema}}}
+
+
+_ANYWHERE: dict[int | str, dict[str, Any]] = {
+    200: {"headers": _REQUEST_ID},
+    400: _error("La petición llega rota: al cuerpo le falta un trozo o no es el base64 que dice ser."),
+    500: _error("Algo ha fallado al responder; el registro dice qué, con la petición que nombra `detail`."),
+}
+_NO_MODEL: dict[int | str, dict[str, Any]] = {
+    503: _error("No hay ningún modelo cargado; se vuelve a intentar solo.", headers=_REQUEST_ID | _RETRY_AFTER)
+}
 _BODY_ERRORS: dict[int | str, dict[str, Any]] = {
     413: _error("Más de 1.000 viviendas, o un cuerpo de más de 6 MB."),
     415: _error("El cuerpo no se anuncia como `application/json`."),
     422: _error("Algún campo está mal; dice cuál y qué hay que corregir.", FIELD_ERRORS),
     **_NO_MODEL,
+}
+
+# FastAPI has no way to say that a parameter is JSON; it would pass for any text.
+_REFERENCE = {
+    "name": "referencia",
+    "in": "query",
+    "description": "Otra vivienda con la que comparar, en JSON. Si falta, la vivienda mediana.",
+    "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{Formulario.__name__}"}}},
 }
 
 
@@ -144,6 +168,7 @@ def create_app(
         redirect_slashes=False,  # a redirect would lose the gateway's stage
         # Relative to openapi.json, so that «Try it out» works behind a stage and behind a custom domain.
         servers=[{"url": "."}],
+        responses=_ANYWHERE,
         telemetry={"tracing": False, "metrics": False},
         lifespan=lifespan,
     )
@@ -187,16 +212,16 @@ def create_app(
         return _json({"predicciones": estimates, "modelo": model.version, "timestamp": time()})
 
     @app.post(
-        "/explicar", response_model=Explicacion, responses=_BODY_ERRORS, tags=["precios"], summary="Por qué ese precio"
+        "/explicar",
+        response_model=Explicacion,
+        responses=_BODY_ERRORS,
+        tags=["precios"],
+        summary="Por qué ese precio",
+        openapi_extra={"parameters": [_REFERENCE]},
     )
-    async def explain(
-        vivienda: Formulario,
-        referencia: Annotated[
-            str | None,
-            Query(description="Otra vivienda con la que comparar, en JSON. Si falta, la vivienda mediana."),
-        ] = None,
-    ) -> Response:
+    async def explain(request: Request, vivienda: Formulario) -> Response:
         """Lo que aporta cada campo a la diferencia con una vivienda de referencia, en euros."""
+        referencia = request.query_params.get("referencia")
         model = source.current.model
         other = model.reference if referencia is None else _compared(referencia).home()
         explanation = model.explain(vivienda.home(), other)

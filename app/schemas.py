@@ -104,14 +104,22 @@ class Formulario(BaseModel):
 class FormularioConPrecio(Formulario):
     """Una vivienda y lo que se pide por ella."""
 
-    precio: float = Field(gt=0, le=1e12, description="Precio real, en euros.")
+    # from 1: a share of a price of 1e-300 isn't finite
+    precio: float = Field(ge=1, le=1e12, description="Precio real, en euros.")
+
+
+def _answered_413(schema: dict[str, Any]) -> None:
+    """Leave the upper limit to the description: too many homes are too large (413), not invalid (422)."""
+    del schema["maxItems"]
 
 
 class Lote(BaseModel):
     """Varias viviendas en una petición."""
 
     model_config = ConfigDict(extra="forbid")
-    viviendas: list[Formulario] = Field(min_length=1, max_length=MAX_HOMES, description="De 1 a 1.000 viviendas.")
+    viviendas: list[Formulario] = Field(
+        min_length=1, max_length=MAX_HOMES, description="De 1 a 1.000 viviendas.", json_schema_extra=_answered_413
+    )
 
 
 class LoteConPrecio(BaseModel):
@@ -119,7 +127,10 @@ class LoteConPrecio(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     viviendas: list[FormularioConPrecio] = Field(
-        min_length=1, max_length=MAX_HOMES, description="De 1 a 1.000 viviendas con su precio."
+        min_length=1,
+        max_length=MAX_HOMES,
+        description="De 1 a 1.000 viviendas con su precio.",
+        json_schema_extra=_answered_413,
     )
 
 
