@@ -40,6 +40,11 @@ from app.schemas import (
 
 MAX_BODY_BYTES = 6 * 1024 * 1024
 """What a Lambda function can be sent in one synchronous call."""
+MAX_FIELDS = 20_000
+"""In one body; 1,000 homes have 12,001. Six megabytes hold 600,000 unknown ones, and listing what is wrong with each
+would take half a gigabyte."""
+MAX_PROBLEMS = 100
+"""Listed in one answer. Lambda lets no answer of more than 6 MB out, and 1,000 wrong homes come to more than one."""
 
 _DESCRIPTION = """
 Estima el **precio de oferta** (2023) de una vivienda en la Comunidad de Madrid, con un intervalo y con avisos
@@ -86,8 +91,11 @@ class _JSONRequest(Request):
             yield chunk
 
     async def json(self) -> Any:
+        body = await self.body()
+        if body.count(b":") > MAX_FIELDS:  # before anything is made of them
+            raise HTTPException(413, f"El cuerpo tiene más de {MAX_FIELDS} campos, y en 1.000 viviendas caben 12.000.")
         try:
-            return from_json(await self.body())
+            return from_json(body)
         except ValueError as error:
             raise json.JSONDecodeError(str(error), "", 0) from error
 
@@ -139,7 +147,7 @@ _NO_MODEL: dict[int | str, dict[str, Any]] = {
     503: _error("No hay ningún modelo cargado; se vuelve a intentar solo.", headers=_REQUEST_ID | _RETRY_AFTER)
 }
 _BODY_ERRORS: dict[int | str, dict[str, Any]] = {
-    413: _error("Más de 1.000 viviendas, o un cuerpo de más de 6 MB."),
+    413: _error(f"Más de 1.000 viviendas, más de 6 MB o más de {MAX_FIELDS} campos."),
     415: _error("El cuerpo no se anuncia como `application/json`."),
     422: _error("Algún campo está mal; dice cuál y qué hay que corregir.", FIELD_ERRORS),
     **_NO_MODEL,
@@ -309,7 +317,11 @@ def _add_errors(app: FastAPI) -> None:
         problems = error.errors()
         if any(problem["type"] == "too_long" for problem in problems):
             return _json({"detail": mend(problems[0])["msg"]}, 413)
-        return _json({"detail": list(map(mend, problems))}, 422)
+        listed = list(map(mend, problems[:MAX_PROBLEMS]))
+        if more := len(problems) - len(listed):
+            source = listed[0]["loc"][0]
+            listed.append({"loc": [source], "msg": f"Y {more} problemas más, que no se enumeran.", "type": "and_more"})
+        return _json({"detail": listed}, 422)
 
     @app.exception_handler(HTTPException)
     @app.exception_handler(404)

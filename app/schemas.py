@@ -271,6 +271,9 @@ FIELD_ERRORS = {
 """JSON Schema of the errors of a request, field by field."""
 
 
+MAX_NAME = 100
+"""Characters of a field's name in an error."""
+
 _MESSAGES = {
     "missing": "Falta, y es obligatorio.",
     "extra_forbidden": "Este campo no existe. Revisa cómo está escrito: un campo desconocido no se ignora.",
@@ -296,4 +299,6 @@ def mend(error: dict[str, Any]) -> dict[str, Any]:
     """One pydantic error as the contract shows it: where, what to mend, its type; never the value received."""
     template = _MESSAGES.get(error["type"])
     message = template.format_map(error.get("ctx", {})).replace(" or ", " o ") if template else error["msg"]
-    return {"loc": list(error["loc"]), "msg": message, "type": error["type"]}
+    # a name that isn't one of ours may be as long as the whole body
+    place = [part[:MAX_NAME] if isinstance(part, str) else part for part in error["loc"]]
+    return {"loc": place, "msg": message, "type": error["type"]}
