@@ -5,10 +5,13 @@ first request. `uvicorn lambda_handler:app` serves the same application anywhere
 """
 
 import asyncio
-import sys
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any
+
+from app import lean
+
+lean.import_fastapi()  # in its own way, and so before what follows would
 
 from mangum import Mangum
 
@@ -39,20 +42,7 @@ async def _looking_after_the_model(_: object) -> AsyncGenerator[None]:
         task.cancel()
 
 
-@contextmanager
-def _without_pydantic_1() -> Generator[None]:
-    """Let FastAPI find no pydantic 1 to ask whether a route's models are of it: importing it is a tenth of INIT."""
-    hidden = "pydantic.v1" not in sys.modules
-    if hidden:
-        sys.modules["pydantic.v1"] = None  # type: ignore[assignment]  # how Python marks what can't be imported
-    try:
-        yield
-    finally:
-        if hidden:
-            del sys.modules["pydantic.v1"]
-
-
-with _without_pydantic_1():
+with lean.without_pydantic_1():
     app = create_app(source, settings.cors_origins, lifespan=_looking_after_the_model)
 _adapter = Mangum(app, lifespan="off", api_gateway_base_path=settings.api_root_path or "/")
 

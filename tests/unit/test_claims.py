@@ -6,7 +6,9 @@ import pytest
 
 from tests.conftest import ROOT
 
-TESTS = {name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())}
+TESTS = {
+    name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+}
 
 
 @pytest.mark.parametrize("document", ["reliability.md"])
