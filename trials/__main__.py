@@ -1,6 +1,15 @@
 """`python -m trials NAME`: put the service through a trial, print what came of it, and fail if it broke."""
 
+from pathlib import Path
+from random import SystemRandom
+from typing import Annotated
+
 import typer
+from rich.progress import Progress
+
+from bench.report import fill
+
+PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
 
 trials = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_show_locals=False)
 
@@ -8,6 +17,28 @@ trials = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_show_
 @trials.callback()
 def _several() -> None:
     """Without this, typer would make a single trial the whole command."""
+
+
+@trials.command()
+def artifacts(
+    mutations: Annotated[int, typer.Option(help="Models to damage.", min=1)] = 100_000,
+    seed: Annotated[int | None, typer.Option(help="Which; without it, others each time.")] = None,
+    docs: Annotated[bool, typer.Option(help="Put the table into docs/reliability.md as well.")] = False,
+) -> None:
+    """Damage model files; each is refused, or served safely and alike by every build."""
+    from trials import artifacts as trial  # noqa: PLC0415 # scikit-learn, which no other trial needs
+
+    seed = SystemRandom().randrange(1 << 31) if seed is None else seed
+    with Progress() as progress:
+        task = progress.add_task(f"mutations, seed {seed}", total=mutations * trial.n_builds())
+        found = trial.measure(mutations, seed, trial.small_model(), advance=lambda: progress.advance(task))
+    trial.save(found)
+    print(trial.table(found))
+    if docs:
+        fill(PAGE, {"artifacts": trial.table(found)})
+    for broken in found.broken:
+        print(broken)
+    raise typer.Exit(bool(found.broken))
 
 
 if __name__ == "__main__":

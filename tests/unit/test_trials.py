@@ -1,0 +1,13 @@
+"""Small editions of the trials of docs/reliability.md, so that what breaks them shows in every run of the tests."""
+
+from training.recipe import Trained
+from trials import artifacts
+
+
+def test_a_damaged_model_is_refused_or_served_safely_and_alike_by_every_build(trained: Trained) -> None:
+    trial = artifacts.measure(300, seed=9, small=trained.data, check_indices=False)
+
+    assert trial.broken == []
+    counted = {word: sum(by[word] for by in trial.verdicts.values()) for word in artifacts.WORDS}
+    assert sum(counted.values()) == 300
+    assert min(counted["refused"], counted["served"], counted["unproven"]) > 0, "it tries what is sound and what isn't"
