@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import functions, kernel, report
+from bench import functions, kernel, report, start
 
 FOLDER = Path(__file__).parent / "results"
 DOCS = Path(__file__).parents[1] / "docs"
@@ -32,11 +32,13 @@ def main(
             return
         results["machine"] = report.machine(rounds)
         saved.write_text(json.dumps(results, indent=1))
+        results["start"] = start.measure(rounds, print)
         results["kernel"] = kernel.measure(rounds, print)
         saved.write_text(json.dumps(results, indent=1))
         results = json.loads(saved.read_text())
     sections = {
         "functions": report.markdown(report.functions(results["functions"])),
+        "start": report.markdown(start.table(results["start"])),
         "kernel": report.markdown(report.kernel(results["kernel"])),
         "growth": report.markdown(report.growth(results["kernel"])),
         "machine": f"{results['machine']} The kernels' forest has {results['kernel']['nodes']:,} nodes.\n",

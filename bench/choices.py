@@ -38,9 +38,7 @@ def main(path: Path) -> None:
     for name, options in track(CHOICES.items(), description="choices", console=Console(stderr=True)):
         runs = [report(listings, cross_validate(listings, replace(options, seed=seed), lambda: None)) for seed in DEALS]
         mae, error = (
-            " / ".join(
-                f"{scale * fmean(run[part][figure] for run in runs):.{digits}f}" for part in ("todas", "completas")
-            )
+            " / ".join(f"{scale * fmean(run[part][figure] for run in runs):.{digits}f}" for part in PARTS)
             for figure, scale, digits in (("mae", 1e-3, 1), ("medape", 100, 2))
         )
         coverage, width = (fmean(run["todas"][figure] for run in runs) for figure in ("cobertura", "ancho_mediano"))
