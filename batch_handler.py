@@ -14,7 +14,7 @@ configure(settings)
 steps = Steps(settings)
 
 
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+def handler(event: Any, context: Any) -> dict[str, Any]:
     """Take one step: {"step": "plan" | "work" | "finish", ...}."""
     invocation(context)
     return steps.take(event)

@@ -13,10 +13,9 @@ from app import lean
 
 lean.import_fastapi()  # in its own way, and so before what follows would
 
-from mangum import Mangum
-
 from app import observability
 from app.api import create_app
+from app.events import Adapter
 from app.settings import Settings
 from app.store import ModelSource
 
@@ -44,22 +43,11 @@ async def _looking_after_the_model(_: object) -> AsyncGenerator[None]:
 
 with lean.without_pydantic_1():
     app = create_app(source, settings.cors_origins, lifespan=_looking_after_the_model)
-_adapter = Mangum(app, lifespan="off", api_gateway_base_path=settings.api_root_path or "/")
+_adapter = Adapter(app, lifespan="off", api_gateway_base_path=settings.api_root_path or "/")
 
 
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Answer one API Gateway (REST or HTTP API) or function URL event."""
+def handler(event: Any, context: Any) -> dict[str, Any]:
+    """Answer one API Gateway (REST or HTTP API) or function URL event; refuse any other."""
     observability.invocation(context)
     source.refresh()
-    return _adapter(_without_stage(event), context)
-
-
-def _without_stage(event: dict[str, Any]) -> dict[str, Any]:
-    """HTTP APIs put their stage in front of the path; REST APIs and function URLs don't."""
-    context = event.get("requestContext", {})
-    prefix = f"/{context.get('stage')}"
-    path = context.get("http", {}).get("path", "")
-    if not path.startswith(f"{prefix}/"):
-        return event
-    http = context["http"] | {"path": path.removeprefix(prefix)}
-    return event | {"requestContext": context | {"http": http}}
+    return _adapter(event, context)

@@ -24,6 +24,10 @@ class AnswerCutShort(PricingError):
     """An answer broke off half way, too late to become another."""
 
 
+class EventError(PricingError):
+    """What Lambda was invoked with is no request that can be read."""
+
+
 class DataError(PricingError):
     """A file of homes can't be read as one."""
 

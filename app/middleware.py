@@ -20,7 +20,7 @@ SECURITY_HEADERS = (
     (b"strict-transport-security", b"max-age=31536000"),
 )
 """On every answer; none sets one of these itself."""
-_DEFAULTS = (
+DEFAULT_HEADERS = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
 )
@@ -56,7 +56,7 @@ class Surroundings:
                 # by hand: starlette's MutableHeaders takes a fifth of a whole request for this
                 given = message["headers"]
                 names = {name for name, _ in given}
-                absent = [header for header in _DEFAULTS if header[0] not in names]
+                absent = [header for header in DEFAULT_HEADERS if header[0] not in names]
                 message["headers"] = [*given, (b"x-request-id", request_id.encode()), *SECURITY_HEADERS, *absent]
             await send(message)
 

@@ -2,9 +2,9 @@
 
 import logging
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from app.errors import DataError
 from app.observability import SERVICE
@@ -43,30 +43,55 @@ class Job(BaseModel):
     range_bytes: Annotated[int, Field(ge=1, le=64 * 2**20)] = RANGE_BYTES
 
 
+class Plan(BaseModel):
+    """Cut the file into ranges."""
+
+    step: Literal["plan"]
+    name: str
+    execution: str
+    job: Job
+
+
+class Work(BaseModel):
+    """Price one of them."""
+
+    step: Literal["work"]
+    run: S3File
+    range: Range
+
+
+class Finish(BaseModel):
+    """Count what came out."""
+
+    step: Literal["finish"]
+    run: S3File
+
+
+_STEP: TypeAdapter[Plan | Work | Finish] = TypeAdapter(Annotated[Plan | Work | Finish, Field(discriminator="step")])
+
+
 class Steps:
     """Plan, work, finish. What is wrong with the input is a DataError, which is not tried again."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def take(self, event: dict[str, Any]) -> dict[str, Any]:
+    def take(self, event: Any) -> dict[str, Any]:
         """Take the step that the event names."""
-        step = event["step"]
-        if step == "plan":
-            return self._plan(event)
-        if step == "work":
-            return self._work(event["run"], Range(**event["range"]))
-        if step == "finish":
-            return self._finish(event["run"])
-        raise DataError(f"there is no step {step!r}")
-
-    def _plan(self, event: dict[str, Any]) -> dict[str, Any]:
         try:
-            job = Job.model_validate(event["job"])
+            step = _STEP.validate_python(event)
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
             raise DataError(f"the input of the execution: {problems}") from None
-        folder = Folder(f"{job.out}/{job.run or event['name']}", self._settings)
+        if isinstance(step, Plan):
+            return self._plan(step)
+        if isinstance(step, Work):
+            return self._work(step.run, step.range)
+        return self._finish(step.run)
+
+    def _plan(self, step: Plan) -> dict[str, Any]:
+        job = step.job
+        folder = Folder(f"{job.out}/{job.run or step.name}", self._settings)
         source = Source.find(job.source, self._settings)
         planned, pending = run.plan(
             folder,
@@ -75,7 +100,7 @@ class Steps:
             range_size=max(job.range_bytes, source.size // MAX_RANGES),
             started=time.time(),
         )
-        folder.write(EXECUTION, event["execution"].encode())
+        folder.write(EXECUTION, step.execution.encode())
         log.info("planned", extra={"ranges": len(planned.ranges), "pending": pending, "model": planned.model})
         bucket, _, key = folder.uri.removeprefix("s3://").partition("/")
         return {
