@@ -1,4 +1,4 @@
-"""What a start spends its processor time on: stages alone, each in fresh interpreters, with and without what was saved."""
+"""What a start spends its processor time on: its stages alone, with and without what is left out or put off here."""
 
 import os
 import statistics
