@@ -74,6 +74,17 @@ def test_nothing_that_serves_needs_them(engine: Any, image: Any) -> None:
     assert not {"sklearn", "scipy", "numpy", "pandas", "boto3"} & loaded  # the base image has boto3
 
 
+def test_nothing_that_can_unpickle_is_imported_by_a_start_and_by_answers(engine: Any, image: Any) -> None:
+    script = (ROOT / "tests" / "integration" / "unpickled.py").read_text()
+    kinds = ("rest-predecir", "http-lote", "rest-explicar", "rest-evaluar", "rest-422-nan", "rest-docs")
+    events = json.dumps([json.loads((ROOT / "events" / f"{kind}.json").read_text()) for kind in kinds])
+
+    found = json.loads(python(engine, image, f"import io, sys\nsys.stdin = io.StringIO({events!r})\n{script}"))
+
+    assert (found["before"], found["asked"], found["loaded"]) == ([], [], [])
+    assert found["statuses"] == [200, 200, 200, 200, 422, 200]
+
+
 def test_batches_run_on_it_with_another_command(engine: Any, image: Any) -> None:
     code = "import sys, batch_handler; print(*{name.partition('.')[0] for name in sys.modules})"
 

@@ -46,10 +46,13 @@ class Lives:
         self,
         events: Sequence[Event | None],
         settings: Mapping[str, str] = MappingProxyType({}),
+        *,
         fatal: int | None = None,
+        failing: bool = False,
     ) -> int:
-        """Begin a life, which ends before its step number `fatal`; gives its process id."""
-        job = {"events": events, "fatal": fatal, "environment": {**self._settings, **settings}, "log": str(self.log)}
+        """Begin a life, which ends before its step number `fatal` or fails to price; gives its process id."""
+        environment = {**self._settings, **settings}
+        job = {"events": events, "fatal": fatal, "failing": failing, "log": str(self.log), "environment": environment}
         self._write(json.dumps(job))
         return int(self._read()["pid"])
 
@@ -73,13 +76,10 @@ class Lives:
                 return life
 
     def live(
-        self,
-        events: Sequence[Event | None],
-        settings: Mapping[str, str] = MappingProxyType({}),
-        fatal: int | None = None,
+        self, events: Sequence[Event | None], settings: Mapping[str, str] = MappingProxyType({}), **kinds: Any
     ) -> Life:
         """Begin a life and wait for its end."""
-        self.begin(events, settings, fatal)
+        self.begin(events, settings, **kinds)
         return self.end()
 
     def _write(self, line: str) -> None:

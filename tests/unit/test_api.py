@@ -298,12 +298,82 @@ def test_every_field_is_documented_with_its_limits(client: TestClient) -> None:
     assert document["servers"] == [{"url": "."}]
 
 
-def test_answers_carry_security_headers(client: TestClient) -> None:
-    headers = client.get("/salud").headers
+ALWAYS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "strict-transport-security": "max-age=31536000",
+}
+PAGES = ("/estimar", "/docs", "/redoc")
 
-    assert headers["x-content-type-options"] == "nosniff"
-    assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
-    assert headers["cache-control"] == "no-store"
+
+def answers_of_every_kind(client: TestClient, home: dict[str, Any]) -> list[Any]:
+    """Each route of the OpenAPI document, the pages and their files, and each way to be refused."""
+    bodies = {
+        "/predecir": home,
+        "/explicar": home,
+        "/predecir/lote": {"viviendas": [home]},
+        "/evaluar": {"viviendas": [home | {"precio": 1e5}]},
+    }
+    documented = [
+        client.request(method, path, json=bodies.get(path))
+        for path, methods in client.get("/openapi.json").json()["paths"].items()
+        for method in methods
+    ]
+    gets = ["/openapi.json", "/estimar/superficie.json", "/estaticos/docs.js", "/estaticos/vendor/leaflet/LICENSE"]
+    return [
+        *documented,
+        *(client.get(path) for path in (*PAGES, *gets, "/nada", "/estaticos/nada.js", "/predecir")),
+        *(client.head(path) for path in ("/salud", "/estimar")),
+        client.get("/estimar/superficie.json", headers={"if-none-match": f'"{documented[-1].json()["modelo"]}"'}),
+        client.options("/predecir"),
+        client.post("/predecir", content=b"casa"),
+        client.post("/predecir", json=home | {"surface": 0}),
+        post(client, "/predecir", " " * (6 * 1024 * 1024 + 1)),
+    ]
+
+
+def test_every_answer_carries_security_headers(client: TestClient, home: dict[str, Any], small_model: Model) -> None:
+    answers = answers_of_every_kind(client, home)
+
+    assert {200, 304, 404, 405, 413, 415, 422} == {answer.status_code for answer in answers}
+    for answer in answers:
+        assert ALWAYS.items() <= dict(answer.headers).items(), answer.request.url
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; ")
+        assert policy.endswith("frame-ancestors 'none'")
+        assert "cache-control" in answer.headers
+        assert len(answer.headers.get_list("content-security-policy")) == 1
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_asks_for_nothing_of_the_device_and_stands_alone(client: TestClient, page: str) -> None:
+    headers = client.get(page).headers
+
+    assert headers["cross-origin-opener-policy"] == "same-origin"
+    assert "geolocation=()" in headers["permissions-policy"]
+    assert "base-uri 'none'; form-action 'none'" in headers["content-security-policy"]
+
+
+def test_failures_and_preflights_carry_security_headers_too(
+    small_model: Model, home: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = TestClient(create_app(FixedSource(small_model), ("https://pisos.example",)))
+    asks = {"origin": "https://pisos.example", "access-control-request-method": "POST"}
+    answers = [
+        client.options("/predecir", headers=asks),
+        client.options("/predecir", headers=asks | {"origin": "https://otra.example"}),
+        TestClient(create_app(FixedSource(None))).post("/predecir", json=home),
+    ]
+    monkeypatch.setattr(small_model, "price", None)
+    answers.append(client.post("/predecir", json=home, headers={"origin": "https://pisos.example"}))
+
+    assert [answer.status_code for answer in answers] == [200, 400, 503, 500]
+    assert answers[-1].headers["access-control-allow-origin"] == "https://pisos.example"
+    for answer in answers:
+        assert ALWAYS.items() <= dict(answer.headers).items()
+    for answer in answers[2:]:
+        assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
 
 
 def test_an_explanation_leads_from_the_reference_to_the_price(client: TestClient, home: dict[str, Any]) -> None:

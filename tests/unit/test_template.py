@@ -12,6 +12,7 @@ import yaml
 from samtranslator.translator.transform import transform
 
 from app import observability
+from app.middleware import SECURITY_HEADERS
 from app.settings import Settings
 from app.store import ModelSource
 
@@ -486,11 +487,13 @@ def test_errors_of_the_gateway_look_like_the_applications_and_can_be_read_across
     assert set(answers) == {"DEFAULT_4XX", "DEFAULT_5XX"}
     for answer in answers.values():
         assert answer["responseTemplates"] == {"application/json": '{"detail": $context.error.messageString}'}
-        assert answer["responseParameters"] == {
-            "gatewayresponse.header.Access-Control-Allow-Origin": {
-                "Fn::If": ["HasCors", "'*'", {"Ref": "AWS::NoValue"}]
-            }
+        headers = {
+            name.removeprefix("gatewayresponse.header.").lower(): value
+            for name, value in answer["responseParameters"].items()
         }
+        assert headers.pop("access-control-allow-origin") == {"Fn::If": ["HasCors", "'*'", {"Ref": "AWS::NoValue"}]}
+        assert headers.items() >= {name.decode(): f"'{value.decode()}'" for name, value in SECURITY_HEADERS}.items()
+        assert headers["x-frame-options"] == "'DENY'"
 
 
 @pytest.mark.parametrize(
