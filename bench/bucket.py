@@ -1,4 +1,4 @@
-"""An S3 bucket on loopback that can only be read: enough for every contestant's client, and as quick for all."""
+"""An S3 bucket on loopback that clients can only read: enough for every contestant, and as quick for all."""
 
 import hashlib
 import threading
@@ -16,20 +16,23 @@ class Bucket:
     uri = "s3://bench"
 
     def __init__(self, objects: Mapping[str, bytes]) -> None:
-        etags = {key: hashlib.md5(data, usedforsecurity=False).hexdigest() for key, data in objects.items()}
+        held: dict[str, tuple[bytes, str]] = {}
+        self._held = held
+        for name, content in objects.items():
+            self.put(name, content)
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:  # the standard library's name
                 key = self.path.partition("?")[0].removeprefix("/bench/")
-                data = objects.get(key)
+                data, etag = held.get(key, (None, ""))
                 known = self.headers.get("If-None-Match", "").strip('"')
-                status = 404 if data is None else 304 if known == etags[key] else 200
+                status = 404 if data is None else 304 if known == etag else 200
                 body = data if data is not None and status == 200 else b""
                 head = f"HTTP/1.1 {status} -\r\nContent-Length: {len(body)}\r\nLast-Modified: {DATE}\r\n"
                 if data is not None:
-                    head += f'ETag: "{etags[key]}"\r\n'
+                    head += f'ETag: "{etag}"\r\n'
                 self.wfile.write(head.encode() + b"\r\n" + body)
 
             def log_message(self, format: str, *args: object) -> None:
@@ -39,6 +42,10 @@ class Bucket:
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def put(self, key: str, data: bytes) -> None:
+        """Put an object there, or another in its place."""
+        self._held[key] = (data, hashlib.md5(data, usedforsecurity=False).hexdigest())
 
     def __enter__(self) -> Self:
         return self

@@ -40,7 +40,7 @@ class Environment:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 # closed with the environment
+        self._log = tempfile.TemporaryFile("a+b")  # noqa: SIM115 # closed with the environment
         self._waiting: socket.socket | None = None
         self._invocations = 0
         self.began = self.answered = perf_counter()
@@ -97,6 +97,15 @@ class Environment:
             continue
         self.answered = perf_counter()
         return self.answered - began, json.loads(body)
+
+    @property
+    def pid(self) -> int:
+        """Of the runtime client."""
+        return self._process.pid
+
+    def forget(self) -> None:
+        """Throw away what the function has written, which in a long run is a lot."""
+        self._log.truncate(0)
 
     def peak_mebibytes(self) -> float:
         """The most memory that the process has ever held (VmHWM)."""

@@ -41,5 +41,28 @@ def artifacts(
     raise typer.Exit(bool(found.broken))
 
 
+@trials.command()
+def load(
+    seconds: Annotated[int, typer.Option(help="For each number of callers.", min=1)] = 20,
+    soak: Annotated[float, typer.Option(help="Minutes; 0 leaves it out.", min=0)] = 10,
+    docs: Annotated[bool, typer.Option(help="Put the tables into docs/reliability.md as well.")] = False,
+) -> None:
+    """Ask the local server and a pool of runtime clients for prices, while models come and go."""
+    from trials import load as trial  # noqa: PLC0415
+
+    with Progress() as progress:
+        task = progress.add_task("starting", total=seconds * 2 * len(trial.CALLERS) + soak * 60)
+        found = trial.measure(
+            seconds, soak, lambda what, passed: progress.update(task, advance=passed, description=what)
+        )
+    trial.save(found)
+    print(trial.table(found))
+    if docs:
+        fill(PAGE, {"load": trial.table(found)})
+    for broken in found.broken:
+        print(broken)
+    raise typer.Exit(bool(found.broken))
+
+
 if __name__ == "__main__":
     trials()
