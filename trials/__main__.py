@@ -20,6 +20,28 @@ def _several() -> None:
 
 
 @trials.command()
+def inputs(
+    cases: Annotated[int, typer.Option(help="Requests to send at least.", min=1)] = 10_000,
+    seed: Annotated[int | None, typer.Option(help="Which; without it, others each time.")] = None,
+    docs: Annotated[bool, typer.Option(help="Put the table into docs/reliability.md as well.")] = False,
+) -> None:
+    """Send what schemathesis makes of the OpenAPI document, right and wrong, to the server and to the handler."""
+    from trials import inputs as trial  # noqa: PLC0415 # schemathesis, which no other trial needs
+
+    seed = SystemRandom().randrange(1 << 31) if seed is None else seed
+    with Progress() as progress:
+        task = progress.add_task(f"cases, seed {seed}", total=cases)
+        found = trial.measure(cases, seed, advance=lambda: progress.advance(task))
+    trial.save(found)
+    print(trial.table(found))
+    if docs:
+        fill(PAGE, {"inputs": trial.table(found)})
+    for broken in found.broken:
+        print(broken)
+    raise typer.Exit(bool(found.broken))
+
+
+@trials.command()
 def artifacts(
     mutations: Annotated[int, typer.Option(help="Models to damage.", min=1)] = 100_000,
     seed: Annotated[int | None, typer.Option(help="Which; without it, others each time.")] = None,
