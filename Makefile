@@ -8,7 +8,7 @@ export PIP_NO_WARN_SCRIPT_LOCATION := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format train kernel bench trials lock clean
-.PHONY: build invoke start-api deploy publish rollback smoke check-template test-container
+.PHONY: build invoke start-api deploy publish rollback smoke check-template test-container sbom
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,11 +35,18 @@ train: $(VENV)/test.stamp ## fit a model: make train DATA=listings.csv [OUT=mode
 	@mkdir -p $(dir $(or $(OUT),models/model.safetensors))
 	@$(BIN)/python -m training fit --data "$(DATA)" --out "$(or $(OUT),models/model.safetensors)"
 
-lock: $(VENV)/test.stamp ## compile requirements/*.in into hashed lock files
-	@$(PIP) install uv
-	@for set in run build train test deploy audit; do \
-	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+lock: $(VENV)-tools/stamp ## compile requirements/*.in into hashed lock files
+	@for set in run build train test deploy audit tools; do \
+	  $(VENV)-tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command 'make lock' requirements/$$set.in -o requirements/$$set.txt || exit 1; done
+
+LICENCES := MIT;MIT License;MIT No Attribution License (MIT-0);BSD-3-Clause;Apache-2.0;Apache Software License;PSF-2.0
+sbom: $(VENV)-tools/stamp $(VENV)-image/stamp ## list what the image holds: build/sbom.json, docs/licences.md
+	@mkdir -p build
+	@$(VENV)-tools/bin/cyclonedx-py environment $(VENV)-image/bin/python --output-reproducible -o build/sbom.json
+	@$(VENV)-tools/bin/pip-licenses --python $(VENV)-image/bin/python --from mixed --format markdown --with-urls \
+	  --allow-only '$(LICENCES)' --output-file build/licences.md
+	@sed -i -e '/<!-- packages -->/,/<!-- \/ -->/{//!d}' -e '/<!-- packages -->/r build/licences.md' docs/licences.md
 
 bench: $(VENV)/test.stamp $(VENV)/kernel.stamp ## measure against other ways to serve the forest, into bench/results (ROUNDS=9)
 	@$(BIN)/python -m bench --rounds $(or $(ROUNDS),9)
@@ -50,7 +57,7 @@ trials: $(VENV)/test.stamp $(VENV)/kernel.stamp ## put the service through hosti
 kernel: $(VENV)/kernel.stamp ## compile the kernel, where there is a C compiler
 
 clean: ## remove what the build made
-	rm -rf $(VENV) $(VENV)-deploy $(VENV)-audit .aws-sam build *.egg-info app/*.so app/*.c
+	rm -rf $(VENV) $(VENV)-deploy $(VENV)-audit $(VENV)-image $(VENV)-tools .aws-sam build *.egg-info app/*.so app/*.c
 
 # --- AWS: thin calls of sam, whose settings are in samconfig.toml; docs/deploy.md tells the whole way.
 SAM := SAM_CLI_TELEMETRY=0 $(VENV)-deploy/bin/sam
@@ -95,10 +102,19 @@ test-container: $(VENV)/test.stamp $(VENV)-deploy/stamp ## build the image, look
 
 $(VENV)-deploy/stamp: requirements/deploy.txt
 $(VENV)-audit/stamp: requirements/audit.txt
-$(VENV)-deploy/stamp $(VENV)-audit/stamp:
+$(VENV)-tools/stamp: requirements/tools.txt
+$(VENV)-deploy/stamp $(VENV)-audit/stamp $(VENV)-tools/stamp:
 	@echo 'Setting up $(@D) ...'
-	@$(PYTHON) -m venv --upgrade-deps $(@D)
+	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	@touch $@
+
+# What the image installs and nothing else, not even pip: the list of licences reads it.
+$(VENV)-image/stamp: requirements/run.txt | $(VENV)-tools/stamp
+	@echo 'Setting up $(@D) ...'
+	@rm -rf $(@D) && $(PYTHON) -m venv --without-pip $(@D)
+	@$(VENV)-tools/bin/python -m pip --disable-pip-version-check --quiet --python $(@D)/bin/python install \
+	    --require-hashes --only-binary :all: -r $<
 	@touch $@
 
 # An environment is a stamp: it is made anew when its lock file changes. Wheels only, so that nothing runs

@@ -102,6 +102,10 @@ BAD = [
     event("/predecir", HOME, method="GET"),
     event("/predecir", HOME, method=MARK),
     event(f"/{MARK}\n{MARK}", HOME),
+    event("/predecir", MARK + "!") | {"isBase64Encoded": True},
+    event("/predecir", HOME) | {"headers": MARK, "multiValueHeaders": MARK},
+    {"Records": [{"s3": {"object": {"key": MARK}}}]},
+    {"requestContext": {"http": MARK}, "body": MARK},
 ]
 
 
@@ -142,7 +146,7 @@ def test_answers_and_log_hold_nothing_of_what_was_sent(function: Lives, moto_dep
     good, bad, compared = function.live(GOOD), function.live(BAD), function.live([COMPARED])
 
     assert statuses(good) == [200] * len(GOOD)
-    assert set(statuses(bad)) == {404, 405, 413, 415, 422}
+    assert set(statuses(bad)) == {400, 404, 405, 413, 415, 422}
     assert statuses(compared) == [200]
     assert marked(json.dumps([good.answers, bad.answers], ensure_ascii=False)) == []
     log = function.log.read_text()
