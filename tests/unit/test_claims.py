@@ -13,7 +13,7 @@ TESTS = {
 }
 
 
-@pytest.mark.parametrize("document", ["reliability.md"])
+@pytest.mark.parametrize("document", ["reliability.md", "security.md"])
 def test_a_test_that_a_document_rests_on_exists(document: str) -> None:
     named = re.findall(r"`(test_\w+)`", (ROOT / "docs" / document).read_text())
 
