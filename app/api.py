@@ -111,7 +111,8 @@ class _JSONRoute(APIRoute):
         async def handler(request: Request) -> Response:
             if takes_body:
                 media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-                if media_type != "application/json" and not media_type.endswith("+json"):
+                kind, _, form = media_type.partition("/")
+                if kind != "application" or not (form == "json" or form.endswith("+json")):
                     raise HTTPException(415, "El cuerpo tiene que ser JSON: envía «Content-Type: application/json».")
                 request = _JSONRequest(request.scope, request.receive)
             return await answer(request)

@@ -418,3 +418,19 @@ def test_a_page_of_a_permitted_origin_may_post_a_home_and_no_other_page_may(smal
     assert permitted.headers["access-control-allow-origin"] == "https://pisos.example"
     assert refused.status_code == 400
     assert "access-control-allow-origin" not in refused.headers
+
+
+def test_every_route_documents_every_status_it_answers_and_the_headers_that_come_with_it(client: TestClient) -> None:
+    routes = client.get("/openapi.json").json()["paths"]
+
+    documented = {
+        (method.upper(), path): operation["responses"]
+        for path, operations in routes.items()
+        for method, operation in operations.items()
+    }
+    always, without_model, of_a_body = {"200", "400", "500"}, {"503"}, {"413", "415", "422"}
+    for (method, path), responses in documented.items():
+        expected = always | (set() if path == "/" else without_model) | (of_a_body if method == "POST" else set())
+        assert set(responses) == expected, path
+        assert all(response["headers"]["X-Request-Id"]["required"] for response in responses.values())
+        assert "503" not in responses or responses["503"]["headers"]["Retry-After"]["required"]

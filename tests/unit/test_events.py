@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lambda_handler
@@ -170,6 +170,7 @@ PLACES = [
 ]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(PLACES), values | st.just(GONE))
 def test_whatever_stands_in_an_event_there_is_an_answer(where: tuple[str, tuple[str, ...]], value: Any) -> None:
     door, place = where
