@@ -100,21 +100,20 @@ check-template: $(VENV)-deploy/stamp $(VENV)-audit/stamp ## read template.yaml a
 test-container: $(VENV)/test.stamp $(VENV)-deploy/stamp ## build the image, look into it and call it (needs Docker)
 	@$(BIN)/pytest -m container
 
-$(VENV)-deploy/stamp: requirements/deploy.txt
-$(VENV)-audit/stamp: requirements/audit.txt
 $(VENV)-tools/stamp: requirements/tools.txt
-$(VENV)-deploy/stamp $(VENV)-audit/stamp $(VENV)-tools/stamp:
 	@echo 'Setting up $(@D) ...'
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
 	@touch $@
 
-# What the image installs and nothing else, not even pip: the list of licences reads it.
-$(VENV)-image/stamp: requirements/run.txt | $(VENV)-tools/stamp
+# By the pip of the tools, without one of their own: what they hold is what their lock file says and nothing else.
+$(VENV)-deploy/stamp: requirements/deploy.txt
+$(VENV)-audit/stamp: requirements/audit.txt
+$(VENV)-image/stamp: requirements/run.txt
+$(VENV)-deploy/stamp $(VENV)-audit/stamp $(VENV)-image/stamp: | $(VENV)-tools/stamp
 	@echo 'Setting up $(@D) ...'
 	@rm -rf $(@D) && $(PYTHON) -m venv --without-pip $(@D)
-	@$(VENV)-tools/bin/python -m pip --disable-pip-version-check --quiet --python $(@D)/bin/python install \
-	    --require-hashes --only-binary :all: -r $<
+	@$(VENV)-tools/bin/python -m pip --quiet --python $(@D)/bin/python install --require-hashes -r $<
 	@touch $@
 
 # An environment is a stamp: it is made anew when its lock file changes. Wheels only, so that nothing runs
