@@ -64,3 +64,12 @@ def test_only_the_deployment_can_prove_who_it_is_and_no_key_is_stored() -> None:
     assert sum(text.count("id-token: write") for text in texts) == 1
     assert deploy["jobs"]["deploy"]["needs"] == "checks"
     assert deploy["jobs"]["deploy"]["environment"] == "production"
+
+
+def test_the_image_compiles_whatever_can_be_compiled() -> None:
+    typed = {path.stem for path in (ROOT / "app").glob("*.pxd")}
+    compiled = re.findall(r"^COMPILED = \[(.*)\]", (ROOT / "setup.py").read_text(), re.MULTILINE)
+    copied = re.findall(r"^COPY (app/.*\.\*) app/$", (ROOT / "Dockerfile.lambda").read_text(), re.MULTILINE)
+
+    assert set(re.findall(r"\w+", compiled[0])) == typed
+    assert {Path(name).stem for name in copied[0].split()} == typed
