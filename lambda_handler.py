@@ -47,7 +47,7 @@ _adapter = Adapter(app, lifespan="off", api_gateway_base_path=settings.api_root_
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
-    """Answer one API Gateway (REST or HTTP API) or function URL event; refuse any other."""
+    """Answer a request that came through API Gateway or a function URL; refuse an event that is none."""
     observability.invocation(context)
     source.refresh()
     return _adapter(event, context)
