@@ -110,11 +110,12 @@ FOREIGN = {
 
 
 @pytest.fixture
-def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """What the service logs."""
-    logging.getLogger(SERVICE).addHandler(caplog.handler)
-    yield caplog
-    logging.getLogger(SERVICE).removeHandler(caplog.handler)
+def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    """What the service logs, each line once, wherever earlier tests had it go."""
+    logger = logging.getLogger(SERVICE)
+    monkeypatch.setattr(logger, "handlers", [caplog.handler])
+    monkeypatch.setattr(logger, "propagate", False)
+    return caplog
 
 
 def refused(event: Any, log: pytest.LogCaptureFixture) -> dict[str, Any]:
