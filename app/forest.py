@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 import re
 from array import array
+from itertools import compress
 
 from app.errors import ArtifactError
 
@@ -29,7 +30,7 @@ MAX_FEATURES = 127  # two slots each, and one to spare, fit in a byte
 MAX_NODES = 1 << 24  # a float32 counts that far, and a word has 24 bits beside the slot
 GOES_RIGHT = float("nan")
 GOES_LEFT = float("-inf")
-UNSOUND_NODE = "a node of the forest reads no column of it, leads out of its tree or holds no finite number"
+UNSOUND_NODE = "a node of the forest reads no column of it, leads out of its tree or holds a number that none may"
 
 
 class Forest:
@@ -167,6 +168,11 @@ class Forest:
             if not math.isfinite(self._value[i]) and (self._right[i] == 0 or math.isnan(self._value[i])):
                 raise ArtifactError(UNSOUND_NODE)
 
+        if self._value.typecode == "d":  # thresholds are float32s all the same: the compiled build keeps no more
+            thresholds = array("d", compress(self._value, self._right))
+            if array("d", array("f", thresholds)) != thresholds:
+                raise ArtifactError(UNSOUND_NODE)
+
         self.reach = self._largest_leaf(top_bytes)
 
     def _largest_leaf(self, top_bytes: bytes) -> float:
@@ -230,6 +236,7 @@ class Forest:
                 number = n_leaves
                 n_leaves += 1
             self._floats[2 * i + 1] = number
+            unsound |= self._floats[2 * i + 1] != number  # a threshold that is no float32
         self.reach = largest
         if unsound:
             raise ArtifactError(UNSOUND_NODE)

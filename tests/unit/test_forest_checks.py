@@ -53,6 +53,8 @@ DAMAGE: dict[str, dict[str, array[Any]]] = {
     "a leaf that is infinite": {"value": array("d", [0.5, 1.0, 2.0, inf])},
     "a short leaf that is infinite": {"value": array("f", [0.5, 1.0, -inf, 3.0])},
     "a threshold that is NaN": {"value": array("d", [nan, 1.0, 2.0, 3.0])},
+    "a threshold between two float32s": {"value": array("d", [0.1, 1.0, 2.0, 3.0])},
+    "a threshold beyond the float32s": {"value": array("d", [1e300, 1.0, 2.0, 3.0])},
     "no tree": {"roots": array("I", [])},
     "no node": {"slot": array("B"), "right": array("H"), "value": array("d"), "roots": array("I")},
     "nodes before the first tree": {"roots": array("I", [1, 3])},
@@ -102,7 +104,7 @@ def test_random_arrays_are_refused_or_walked_to_an_end(kernel: ModuleType) -> No
         arrays: dict[str, Any] = {
             "slot": r.integers(0, 5, n).astype(np.uint8).data,
             "right": r.integers(0, 4, n).astype(np.uint16).data,
-            "value": r.normal(size=n).data,
+            "value": r.normal(size=n).astype(np.float32).astype(float).data,
             "roots": np.unique(np.append(0, r.integers(0, n, 2))).astype(np.uint32).data,
         }
         try:
