@@ -142,15 +142,8 @@ class Bucket:
         The client's own limits are for one attempt and for starting another, so they can't bound the whole.
         """
         future: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                future.set_result(work())
-            except Exception as error:  # noqa: BLE001 - not swallowed: the future raises it to the caller
-                future.set_exception(error)
-
         where = f"s3://{self._settings.bucket}/" + "/".join(filter(None, (self._settings.prefix, what)))
-        threading.Thread(target=run, name="s3-read", daemon=True).start()
+        threading.Thread(target=_settle, args=(future, work), name="s3-read", daemon=True).start()
         try:
             return future.result(timeout=max(0.0, deadline - time.monotonic()))
         except TimeoutError:
@@ -166,6 +159,17 @@ class Bucket:
             raise
         except (BaseError, OSError, ValueError) as error:
             raise StoreError(f"{where} could not be read{_said(error)}") from None
+        finally:
+            # It holds the error, which holds this frame and all below it, one of which knows the model before. As a
+            # circle they would stay in memory until the garbage collector comes by, several models at a time.
+            del future
+
+
+def _settle(future: Future[T], work: Callable[[], T]) -> None:
+    try:
+        future.set_result(work())
+    except Exception as error:  # noqa: BLE001 - not swallowed: the future raises it to the caller
+        future.set_exception(error.with_traceback(None))  # which would hold the future
 
 
 def _of_profile(name: str) -> "S3CredentialProvider":

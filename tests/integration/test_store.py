@@ -1,8 +1,10 @@
 """What becomes of a caller when S3, the network or the cache folder has a bad day."""
 
+import gc
 import resource
 import signal
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -363,6 +365,27 @@ def test_an_unchanged_pointer_costs_a_304_and_no_log_line(
 
     assert [status for _, status in proxy.requests] == [304, 304, 304]
     assert not logged(environment.records(), "INFO", "WARNING", "ERROR")
+
+
+def test_a_model_is_gone_from_memory_as_soon_as_another_is_served(
+    moto_depot: Depot, start: Start, first: ModelFile, second: ModelFile, proxy: Proxy
+) -> None:
+    moto_depot.promote(first)
+    environment = start(model_refresh_timeout_seconds=5)
+    before = weakref.ref(environment.source.current.model)
+    gc.disable()  # without it, only circles of references would keep a model
+    try:
+        environment.source.refresh()  # S3 answers 304, which the client makes an error
+        proxy.fault = lambda _: Fault(status=404)
+        environment.source.refresh()
+        proxy.fault = lambda _: OK
+        moto_depot.promote(second)
+        environment.source.refresh()
+
+        assert environment.source.current.model.version == second.version
+        assert before() is None
+    finally:
+        gc.enable()
 
 
 def test_s3_is_not_asked_again_before_it_is_time(
