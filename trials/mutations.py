@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf, nan
@@ -17,6 +18,7 @@ from typing import Any
 from app.features import FIELDS, NAMES
 
 TYPES = {"U8": "B", "U16": "H", "U32": "I", "F32": "f", "F64": "d"}
+WIDER = {"U16": "U32", "F32": "F64"}
 OTHER_TYPES = [*TYPES, "I8", "I64", "F16", "BF16", "BOOL", "F8_E4M3", "U64", "X9", ""]
 INTEGERS = (0, 1, 2, 3, 7, 8, 9, 57, 58, 127, 128, 255, 256, 32767, 32768, 65534, 65535, 2**24, 2**31, 2**32 - 1)
 FLOATS = (0.0, -0.0, 1.0, -1.0, 0.5, 100.0, 300.0, -300.0, 1e30, -1e30, 3.4e38, 1e-45, inf, -inf, nan)
@@ -247,7 +249,8 @@ def _tensors(data: bytes, random: Random) -> bytes:
     file = ModelFile.read(data)
     name = random.choice(list(file.tensors))
     dtype, shape, content = file.tensors[name]
-    size = struct.calcsize(TYPES[dtype])
+    letter = TYPES[dtype]
+    size = struct.calcsize(letter)
     hit = bytearray(content)
     count = len(hit) // size
 
@@ -261,7 +264,7 @@ def _tensors(data: bytes, random: Random) -> bytes:
         )
 
     at, length = random.randrange(count), random.choice((1, 1, 1, 3, 10, 1000))
-    match random.randrange(8):
+    match random.randrange(9):
         case 0 | 1 | 2:
             for _ in range(length):
                 at = random.randrange(count)
@@ -274,10 +277,12 @@ def _tensors(data: bytes, random: Random) -> bytes:
             hit[at * size : (at + length) * size] = random.randbytes(size * min(length, count - at))
         case 6:
             del hit[-min(length, count) * size :]
+        case 7:
+            dtype = WIDER.get(dtype, dtype)  # the kernel takes both; what is done to it next may need the room
+            hit[:] = array(TYPES[dtype], array(letter, content)).tobytes()
         case _:
             hit += hit[: length * size] if random.random() < 0.5 else element() * length
-    if len(hit) != len(content):
-        shape = [len(hit) // size]
+    shape = [len(hit) // struct.calcsize(TYPES[dtype])] if len(hit) != len(content) else shape
     return ModelFile(file.tensors | {name: (dtype, shape, bytes(hit))}, file.description).write()
 
 
