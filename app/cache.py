@@ -72,6 +72,12 @@ class ModelCache:
         return self._folder / f"{pointer.sha256}.safetensors"
 
     def _write(self, path: Path, data: bytes) -> None:
+        try:
+            self._write_once(path, data)
+        except (BlockingIOError, FileNotFoundError):  # another process tidied between the file's making and its lock
+            self._write_once(path, data)
+
+    def _write_once(self, path: Path, data: bytes) -> None:
         descriptor, name = tempfile.mkstemp(dir=self._folder, suffix=".part")
         try:
             with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path

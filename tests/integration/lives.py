@@ -14,6 +14,8 @@ from tests.conftest import ROOT
 from tests.integration import servers
 
 Event = dict[str, Any]
+Step = tuple[str, int]
+"""What is done, and which one of its name."""
 WAIT = None
 """In place of an event: wait for `go_on`, and count steps from there."""
 
@@ -24,9 +26,12 @@ class Life:
 
     ended: int = 0
     """The exit code; -9 when it was killed."""
-    killed_before: str | None = None
-    steps: list[str] = field(default_factory=list)
+    did: list[str] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def steps(self) -> list[Step]:
+        return [(name, self.did[: i + 1].count(name)) for i, name in enumerate(self.did)]
 
     @property
     def bodies(self) -> list[dict[str, Any]]:
@@ -47,10 +52,10 @@ class Lives:
         events: Sequence[Event | None],
         settings: Mapping[str, str] = MappingProxyType({}),
         *,
-        fatal: int | None = None,
+        fatal: Step | None = None,
         failing: bool = False,
     ) -> int:
-        """Begin a life, which ends before its step number `fatal` or fails to price; gives its process id."""
+        """Begin a life, which ends before its `fatal` step or fails to price; gives its process id."""
         environment = {**self._settings, **settings}
         job = {"events": events, "fatal": fatal, "failing": failing, "log": str(self.log), "environment": environment}
         self._write(json.dumps(job))

@@ -28,27 +28,20 @@ CHANGES = {"fcntl.flock", "os.mkdir", "os.remove", "os.rename", "os.utime", "tem
 
 
 class Steps:
-    """Counts what the process does, and ends it before it does number `fatal`."""
+    """Counts what the process does, and ends it before `fatal`: an event, and which one of its name."""
 
-    def __init__(self, fatal: int | None, tell: Callable[..., None]) -> None:
+    def __init__(self, fatal: tuple[str, int] | None) -> None:
         self.names: list[str] = []
-        self._fatal, self._tell = fatal, tell
+        self._name, self._time = fatal or ("", 0)
         self.counting = False
 
-    def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def hear(self, event: str, _: tuple[Any, ...]) -> None:
         """Take note of an audit event."""
-        if not self.counting or not self._is_a_step(event, arguments):
+        if not self.counting or event not in CHANGES:
             return
         self.names.append(event)
-        if len(self.names) == self._fatal:
-            self.counting = False
-            self._tell(killed_before=event)
+        if event == self._name and self.names.count(event) == self._time:
             os.kill(os.getpid(), signal.SIGKILL)
-
-    def _is_a_step(self, event: str, arguments: tuple[Any, ...]) -> bool:
-        if event == "open":  # a descriptor is that of a file to be written
-            return isinstance(arguments[0], int)
-        return event in CHANGES
 
 
 def fail(_: object, *homes: object) -> Any:
@@ -66,7 +59,7 @@ def live(job: dict[str, Any], tell: Callable[..., None]) -> None:
     ahead = 0.0
     right = time.time
     time.time = lambda: right() + ahead
-    steps = Steps(job["fatal"], tell)
+    steps = Steps(job["fatal"])
     sys.addaudithook(steps.hear)
     steps.counting = None not in job["events"]
 
@@ -84,7 +77,7 @@ def live(job: dict[str, Any], tell: Callable[..., None]) -> None:
         else:
             answers.append(lambda_handler.handler(event, CONTEXT))
     steps.counting = False
-    tell(answers=answers, steps=steps.names)
+    tell(answers=answers, did=steps.names)
 
 
 def main() -> None:

@@ -10,12 +10,18 @@ from typing import Any
 
 import pytest
 import requests
+from starlette.types import Receive, Scope, Send
 
+from app import observability
+from app.events import Adapter
+from app.middleware import Surroundings
+from app.settings import Settings
 from tests.conftest import ROOT
 from tests.integration import servers
 from tests.integration.conftest import Depot
 from tests.integration.lives import Life, Lives, mortals
 from tests.integration.models import ModelFile
+from tests.integration.mortal import CONTEXT
 from tests.integration.proxy import Fault, Proxy, Request
 
 SECRETS = {
@@ -164,6 +170,22 @@ def test_a_failure_that_quotes_a_home_and_the_environment_is_told_without_its_wo
     assert marked(log) == []
     assert log.count("ValueError") == len(GOOD), "it is told what failed"
     assert "mortal.py" in log, "and where"
+
+
+def test_an_answer_that_fails_after_it_has_begun_says_nothing_either(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def breaks_off(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ValueError(f"{HOME} {SECRETS}")
+
+    observability.configure(Settings(log_format="json"))
+    answer = Adapter(Surroundings(breaks_off), lifespan="off")(event("/predecir", HOME), CONTEXT)
+
+    log = "".join(capfd.readouterr()) + caplog.text
+    assert answer["statusCode"] == 500
+    assert "ValueError" in log
+    assert marked(log + json.dumps(answer)) == []
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 500])
