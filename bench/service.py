@@ -1,5 +1,6 @@
 """Plays the Lambda service for the real runtime client: one process, its Runtime API on loopback, invocations."""
 
+import fcntl
 import json
 import os
 import selectors
@@ -40,7 +41,9 @@ class Environment:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
-        self._log = tempfile.TemporaryFile("a+b")  # noqa: SIM115 # closed with the environment
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 # closed with the environment
+        # TemporaryFile leaves out what mode "a" means; without it the child goes on at its old place after forget()
+        fcntl.fcntl(self._log, fcntl.F_SETFL, os.O_APPEND)
         self._waiting: socket.socket | None = None
         self._invocations = 0
         self.began = self.answered = perf_counter()

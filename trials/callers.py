@@ -84,8 +84,10 @@ class Questions:
     def next(self) -> tuple[bool, int]:
         """What to ask next: whether for a lot, and which."""
         number = next(self._order)
-        lot = number % LOT_EVERY == 0
-        return lot, number % len(self.requests[lot])
+        lots, single = divmod(number, LOT_EVERY)
+        if single == 0:
+            return True, lots % len(self.requests[True])
+        return False, number % len(self.requests[False])
 
     def check(self, lot: bool, which: int, status: int, body: bytes | str, figures: Figures) -> None:
         """Hold an answer against what the model that it names prices."""
