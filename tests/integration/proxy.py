@@ -35,6 +35,7 @@ class Fault:
     flip_bit: int | None = None  # invert this bit of the body
     delay_seconds: float = 0.0  # wait before the first byte
     trickle: tuple[int, float] | None = None  # (bytes, seconds): the body in drops of so many bytes, with pauses
+    half_way: Callable[[], object] | None = None  # called when half the body is sent, before the rest is
 
 
 OK = Fault()
@@ -151,6 +152,11 @@ def _send_body(handler: socketserver.StreamRequestHandler, body: bytes, fault: F
         for start in range(0, len(body), drop):
             handler.wfile.write(body[start : start + drop])
             time.sleep(seconds)
+        return True
+    if fault.half_way is not None:
+        handler.wfile.write(body[: len(body) // 2])
+        fault.half_way()
+        handler.wfile.write(body[len(body) // 2 :])
         return True
     handler.wfile.write(body)
     return True

@@ -208,8 +208,7 @@ def test_killed_while_s3_answers_the_next_start_serves_the_promoted_model(
         if not answered:
             os.kill(pid, signal.SIGKILL)
             return OK
-        threading.Timer(0.1, os.kill, (pid, signal.SIGKILL)).start()
-        return Fault(trickle=(20, 0.05))
+        return Fault(half_way=lambda: os.kill(pid, signal.SIGKILL))
 
     (function,) = functions(moto_depot)
     function.live([PRICE], {"MODEL_URI": ""})  # so that the one to be killed is quick to start

@@ -22,7 +22,11 @@ def model() -> Model:
 
 @pytest.fixture(params=["plain", "compiled"])
 def estimate(request: pytest.FixtureRequest) -> ModuleType:
-    return plain("estimate") if request.param == "plain" else app.estimate
+    if request.param == "plain":
+        return plain("estimate")
+    if app.estimate.__file__.endswith(".py"):
+        pytest.skip("app.estimate is not compiled here; `make kernel` does it where there is a C compiler")
+    return app.estimate
 
 
 @pytest.mark.skipif(
