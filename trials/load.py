@@ -50,6 +50,8 @@ class Trial:
     figures: list[Figures] = field(default_factory=list)
     soaks: list[Figures] = field(default_factory=list)
     memory: list[Memory] = field(default_factory=list)
+    unwatched: list[str] = field(default_factory=list)
+    """Processes that a soak says nothing of, and why."""
 
     @property
     def broken(self) -> list[str]:
@@ -60,6 +62,7 @@ class Trial:
             served = {version for one in asked if one.target == target for version in one.versions}
             if len(served) != 2:
                 found.append(f"{target} answered with {len(served)} of the two models")
+        found += self.unwatched
         for one in self.memory:
             if one.after > one.before + GROWTH_MEBIBYTES:
                 found.append(f"{one.process} grew from {one.before:.1f} to {one.after:.1f} MiB")
@@ -116,7 +119,8 @@ def measure(seconds: int, soak_minutes: float, advance: Advance = lambda _what, 
         processes = {SERVER: server.process.pid} | {f"environment {i + 1}": one.pid for i, one in enumerate(pool)}
         with Watch(processes, forget) as watch:
             trial.soaks = _together(asks, SOAKING, soak_minutes * 60, "soaking", advance) if soak_minutes else []
-        trial.memory = watch.memory()
+        if soak_minutes:
+            trial.memory, trial.unwatched = watch.memory(), watch.broken
     return trial
 
 
