@@ -27,6 +27,7 @@ from trials.mutations import mutate
 LARGE_EVERY = 100
 """One of so many mutations is of the large model, the others are of the small one."""
 EXPLAIN_EVERY, MAP_EVERY = 16, 64
+"""One of so many mutations is asked for explanations, and for the map of prices, which take long."""
 SECONDS = 60
 """An answer that takes longer is an endless loop."""
 ADDRESS_SPACE = 1 << 30
@@ -65,7 +66,7 @@ HOMES: list[Home] = [
 
 
 def verdict(data: bytes, number: int) -> tuple[str, str]:
-    """What comes of a model file: a word, and a digest of the answers or the sentence of its refusal.
+    """What comes of a model file: a word, and a digest of the answers or the type of its refusal.
 
     Any exception but ArtifactError is one too many.
     """
@@ -92,8 +93,8 @@ def answers(model: Model, number: int) -> bytes:
     ]
     if number % EXPLAIN_EVERY == 0:
         found += [model.explain(HOMES[0], model.reference), model.explain(HOMES[7], HOMES[6])]
-    if number % MAP_EVERY == 0 and model.core == "compilado":
-        price_map(model)
+    if number % MAP_EVERY == 0:
+        found.append(price_map(model))
     text = to_json(found, inf_nan_mode="constants")
     json.loads(text, parse_constant=_not_finite)
     return text
