@@ -56,7 +56,9 @@ class Pointer(NamedTuple):
                 and pointer.size > 0
             )
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise StoreError(f"the pointer is not JSON with version, sha256 and size ({error!r})") from None
+            raise StoreError(
+                f"the pointer is not JSON with version, sha256 and size ({type(error).__name__})"
+            ) from None
         if not sound:
             raise StoreError("the pointer's version, sha256 and size make no sense together")
         return pointer
@@ -169,7 +171,9 @@ def _settle(future: Future[T], work: Callable[[], T]) -> None:
     try:
         future.set_result(work())
     except Exception as error:  # noqa: BLE001 - not swallowed: the future raises it to the caller
-        future.set_exception(error.with_traceback(None))  # which would hold the future
+        future.set_exception(error)
+    finally:
+        del future, work  # the error's traceback holds this frame: another circle
 
 
 def _of_profile(name: str) -> "S3CredentialProvider":

@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 
 from app.features import COLUMN, FIELDS
 
-_BAND_IS_OPEN = "antiguedad"  # its oldest band is «50 or more»: there is no age beyond it
+_BAND_IS_OPEN = "antiguedad"  # its oldest band is «50 or more»: there is no age beyond it, and none before the first
 _PLACE = ("latitud", "longitud")  # the coverage says more than a box around the listings
 
 RATIOS = {

@@ -10,11 +10,9 @@ from pydantic_core import core_schema as cs
 
 from app.cautions import RATIOS
 from app.errors import ArtifactError
-from app.features import CONDITIONS, NAMES, TERMS
+from app.features import CONDITIONS, NAMES, OPTIONAL, TERMS
 from app.surface import BANDWIDTHS_KM, CHANNELS
 
-OPTIONAL_FIELDS = 3
-"""Of a home: age, usable area and condition."""
 FIFTHS = 4
 """Bounds between fifths."""
 
@@ -122,7 +120,7 @@ _DESCRIPTION = SchemaValidator(
                     _object(
                         {
                             "confianza": _number(gt=0, le=1),
-                            "factors": _list(_number(ge=0), OPTIONAL_FIELDS + 1),
+                            "factors": _list(_number(ge=0), len(OPTIONAL) + 1),
                             "floor": _number(ge=0),
                         }
                     )

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from app.cautions import Caution, Cautions
-from app.features import COLUMN, HEDONIC, WIDTH
+from app.features import COLUMN, HEDONIC, OPTIONAL, WIDTH
 
-_OPTIONAL = tuple(COLUMN[field] for field in ("antiguedad", "superficie_util", "condicion"))
 _MOST = 690.0
 """The exponential of more overflows, or does so in cents."""
 
@@ -41,7 +40,7 @@ class Calibration:
         self.factors = array("d", described["factors"])
         self.floor = float(described["floor"])
         self.confidence = float(described["confianza"])
-        if len(self.factors) != len(_OPTIONAL) + 1:
+        if len(self.factors) != len(OPTIONAL) + 1:
             raise ValueError(f"{len(self.factors)} factors of the interval")
 
 
@@ -54,7 +53,7 @@ def estimates(
 ) -> list[Estimate]:
     """Price the homes whose rows these are. Raises OverflowError where a price is no number of euro."""
     width, hedonic = WIDTH, HEDONIC
-    age, usable, condition = _OPTIONAL
+    age, usable, condition = [COLUMN[field] for field in OPTIONAL]
     found: list[Estimate] = []
     for i in range(len(corrections)):
         at = i * width

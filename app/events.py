@@ -54,9 +54,9 @@ def _without_stage(event: dict[str, Any]) -> dict[str, Any]:
     context = event["requestContext"]
     prefix = f"/{context.get('stage')}"
     path = context.get("http", {}).get("path", "")
-    if not path.startswith(f"{prefix}/"):
+    if path != prefix and not path.startswith(f"{prefix}/"):
         return event
-    http = context["http"] | {"path": path.removeprefix(prefix)}
+    http = context["http"] | {"path": path.removeprefix(prefix) or "/"}
     return event | {"requestContext": context | {"http": http}}
 
 

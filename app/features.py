@@ -30,6 +30,8 @@ FIELDS = (
     "garaje",
     "condicion",
 )
+OPTIONAL = ("antiguedad", "superficie_util", "condicion")
+"""The `FIELDS` that may be unknown."""
 CONDITIONS = {"A reformar": 0.0, "En buen estado": 1.0, "Reformado": 2.0, "A estrenar": 3.0}
 AGE_BANDS = (50.0, 30.0, 20.0, 10.0, 5.0, 0.0)
 """Lower bounds, in years, of the bands in which the listings state ages."""

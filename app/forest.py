@@ -222,6 +222,8 @@ class Forest:
                 unsound |= (slot[i] >= no_slot) | (step >= end - i)
                 n_leaves += step == 0
                 self._words[2 * i] = step << 8 | (slot[i] if step else no_slot)
+        if unsound:  # now, because what follows takes a word that packed wrongly for a leaf that nobody has counted
+            raise ArtifactError(UNSOUND_NODE)
         self._leaves = memoryview(bytearray(0 if len(short) else 8 * n_leaves)).cast("d")
         n_leaves = 0
         largest = 0.0

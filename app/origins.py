@@ -5,7 +5,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from app.middleware import SECURITY_HEADERS
+from app.middleware import DEFAULT_HEADERS, SECURITY_HEADERS
 
 
 class Origins(CORSMiddleware):
@@ -23,5 +23,5 @@ class Origins(CORSMiddleware):
     def preflight_response(self, request_headers: Headers) -> Response:
         """Answer a preflight, which goes no further than here and needs its security headers all the same."""
         response = super().preflight_response(request_headers)
-        response.raw_headers.extend(SECURITY_HEADERS)
+        response.raw_headers.extend((*SECURITY_HEADERS, *DEFAULT_HEADERS))
         return response

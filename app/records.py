@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 from unicodedata import normalize
 
+from app.features import OPTIONAL
+
 _FLAGS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 _BOOLEAN = frozenset({"jardin", "ascensor", "garaje"})
 _TEXT = frozenset({"condicion"})
 _UNKNOWN = frozenset({"", "nan", "null", "none"})
 
-OPTIONAL = frozenset({"antiguedad", "superficie_util", "condicion"})
-"""Fields that may be unknown."""
 MISSING: Final = object()
 """What an empty cell of a field that is not optional holds: nothing, so the field is left out."""
 

@@ -192,7 +192,7 @@ def _open(data: bytes, sha256: str | None = None) -> Model:
     except ArtifactError:
         raise
     except Exception as error:  # a file of another make may trip what no check foresaw
-        raise ArtifactError(f"the model can't be opened: {error!r}") from error
+        raise ArtifactError(f"the model can't be opened: {type(error).__qualname__}") from error
 
 
 def _named(served: Served | None) -> dict[str, str | None]:

@@ -19,8 +19,8 @@ from math import isfinite
 from typing import Any
 
 from app.errors import DataError
-from app.features import FIELDS
-from app.records import MISSING, OPTIONAL, value
+from app.features import FIELDS, OPTIONAL
+from app.records import MISSING, value
 from batch.records import Range, Record, column_name
 from batch.storage import Source
 

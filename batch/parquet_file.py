@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from app.errors import DataError
-from app.features import FIELDS
-from app.records import MISSING, OPTIONAL, value
+from app.features import FIELDS, OPTIONAL
+from app.records import MISSING, value
 from batch.csv_file import check_columns
 from batch.records import Range, Record, column_name
 from batch.storage import Source

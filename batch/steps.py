@@ -82,7 +82,7 @@ class Steps:
             step = _STEP.validate_python(event)
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise DataError(f"the input of the execution: {problems}") from None
+            raise DataError(f"the input of the step can't be used: {problems}") from None
         if isinstance(step, Plan):
             return self._plan(step)
         if isinstance(step, Work):

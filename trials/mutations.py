@@ -286,6 +286,31 @@ def _tensors(data: bytes, random: Random) -> bytes:
     return ModelFile(file.tensors | {name: (dtype, shape, bytes(hit))}, file.description).write()
 
 
+_NODES = {"forest.slot": "U8", "forest.right": "U32", "forest.value": "F64"}
+
+
+def _nodes(data: bytes, random: Random) -> bytes:
+    """Change whole nodes, slot, offset and value together, in the widest types that the kernel takes."""
+    file = ModelFile.read(data)
+    nodes: list[list[Any]] = [
+        list(array(TYPES[dtype], content)) for dtype, _, content in (file.tensors[name] for name in _NODES)
+    ]
+    slot, right, value = nodes
+    slots, offsets = range(256), (*INTEGERS, *(k << 24 for k in range(1, 256)))
+    n = len(slot)
+    fixed = random.choice(slots), random.choice(offsets)
+    for _ in range(random.choice((1, 3, 100, n))):
+        i = random.randrange(n)
+        slot[i], right[i] = fixed if random.random() < 0.9 else (random.choice(slots), random.choice(offsets))
+        if random.random() < 0.1:
+            value[i] = random.choice(FLOATS)
+    changed = {
+        name: (dtype, [n], array(TYPES[dtype], part).tobytes())
+        for (name, dtype), part in zip(_NODES.items(), nodes, strict=True)
+    }
+    return ModelFile(file.tensors | changed, file.description).write()
+
+
 def _packed(dtype: str, value: float) -> bytes:
     letter = TYPES[dtype]
     if letter in "fd":
@@ -298,5 +323,6 @@ KINDS: dict[str, Callable[[bytes, Random], bytes]] = {
     "header": _header,
     "description": _description,
     "tensors": _tensors,
+    "nodes": _nodes,
 }
 """What can be damaged, by how the tables call it."""

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 import yaml
 
+from app.errors import DataError
+from app.settings import Settings
 from batch.records import Range
-from batch.steps import MAX_RANGES, RANGE_BYTES, Job
+from batch.steps import MAX_RANGES, RANGE_BYTES, Job, Steps
 
 ROOT = Path(__file__).parent.parent.parent
 BIN = Path(sys.executable).parent
@@ -228,3 +230,24 @@ def test_the_api_starts_without_a_word_of_batches_and_a_batch_without_the_api() 
     assert not {"batch", "batch_handler"} & imported("import lambda_handler")
     not_in_the_image = {"boto3", "pyarrow", "rich", "typer", "numpy", "pandas", "sklearn"}
     assert not ({"fastapi", "mangum"} | not_in_the_image) & imported("import batch_handler")
+
+
+WORK = {"step": "work", "run": "s3://homes/runs/r", "range": Range(0, 0, 10)._asdict()}
+
+
+@pytest.mark.parametrize(
+    ("event", "named"),
+    [
+        (None, "dictionary"),
+        ({}, "step"),
+        ({"step": "rest"}, "step"),
+        ({"step": "finish"}, "run"),
+        (WORK | {"run": "file:///etc"}, "run"),
+        (WORK | {"range": "all"}, "range"),
+        ({"step": "plan", "name": "n", "execution": "e", "job": {"source": "s3://homes/a.csv"}}, "out"),
+    ],
+    ids=str,
+)
+def test_a_step_with_wrong_input_is_refused_by_name_and_not_tried_again(event: Any, named: str) -> None:
+    with pytest.raises(DataError, match=named):  # which the machine's retriers leave out
+        Steps(Settings()).take(event)

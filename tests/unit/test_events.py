@@ -43,6 +43,16 @@ def test_a_home_costs_the_same_through_every_kind_of_event(kind: str) -> None:
     assert json.loads(invoke(ROOT / "events" / f"{kind}.json")["body"])["precio"] == price
 
 
+def test_a_stage_alone_is_the_root() -> None:
+    event = json.loads((ROOT / "events" / "http-predecir-etapa.json").read_text())
+    context = event["requestContext"]
+    root = {"path": f"/{context['stage']}", "method": "GET"}
+
+    answer = invoke(event | {"body": None, "requestContext": context | {"http": context["http"] | root}})
+
+    assert answer["statusCode"] == 200
+
+
 def test_every_answer_carries_the_request_id_of_lambda() -> None:
     answer = invoke(ROOT / "events" / "rest-salud.json")
 

@@ -71,6 +71,20 @@ def test_damaged_arrays_are_refused(kernel: ModuleType, damage: str) -> None:
         kernel.Forest(**_arrays(**DAMAGE[damage]), n_features=2, base=0.0, divisor=2.0)
 
 
+@pytest.mark.parametrize("multiple", [1, 2, 255])
+def test_offsets_that_pack_to_what_a_leaf_packs_to_are_refused(kernel: ModuleType, multiple: int) -> None:
+    n = 200_000  # so many that writing them beyond an array would be noticed
+    arrays: dict[str, array[Any]] = {
+        "slot": array("B", [4]) * n,
+        "right": array("I", [multiple << 24]) * n,
+        "value": array("d", [1.0]) * n,
+        "roots": array("I", [0]),
+    }
+
+    with pytest.raises(ArtifactError, match="forest"):
+        kernel.Forest(**{name: memoryview(one) for name, one in arrays.items()}, n_features=2, base=0.0, divisor=2.0)
+
+
 @pytest.mark.parametrize(
     ("n_features", "base", "divisor"),
     [
