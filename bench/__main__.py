@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import functions, kernel, report, start
+from bench import functions, kernel, parts, report, start
 
 FOLDER = Path(__file__).parent / "results"
 DOCS = Path(__file__).parents[1] / "docs"
@@ -16,7 +16,9 @@ DOCS = Path(__file__).parents[1] / "docs"
 def main(
     rounds: Annotated[int, typer.Option(help="Rounds that count.", min=1)] = 9,
     only: Annotated[str, typer.Option(help="Only functions whose name contains this, and no kernels.")] = "",
-    reuse: Annotated[bool, typer.Option(help="Measure nothing: use bench/results/results.json.")] = False,
+    reuse: Annotated[
+        bool, typer.Option(help="Measure nothing: use bench/results/results.json of this version.")
+    ] = False,
     docs: Annotated[bool, typer.Option(help="Put the tables and the plot into docs/ as well.")] = False,
 ) -> None:
     """Measure this project against other ways to serve its forest."""
@@ -33,12 +35,14 @@ def main(
         results["machine"] = report.machine(rounds)
         saved.write_text(json.dumps(results, indent=1))
         results["start"] = start.measure(rounds, print)
+        results["parts"] = parts.measure(rounds, print)
         results["kernel"] = kernel.measure(rounds, print)
         saved.write_text(json.dumps(results, indent=1))
         results = json.loads(saved.read_text())
     sections = {
         "functions": report.markdown(report.functions(results["functions"])),
         "start": report.markdown(start.table(results["start"])),
+        "parts": report.markdown(parts.table(results["parts"])),
         "kernel": report.markdown(report.kernel(results["kernel"])),
         "growth": report.markdown(report.growth(results["kernel"])),
         "machine": f"{results['machine']} The kernels' forest has {results['kernel']['nodes']:,} nodes.\n",
