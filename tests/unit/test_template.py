@@ -4,17 +4,22 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from fastapi.testclient import TestClient
 from samtranslator.translator.transform import transform
 
 from app import observability
+from app.api import create_app
 from app.middleware import SECURITY_HEADERS
+from app.model import Model
 from app.settings import Settings
-from app.store import ModelSource
+from app.store import EMBEDDED, ModelSource
 
 ROOT = Path(__file__).parent.parent.parent
 FUNCTION = "PricingFunction"
@@ -83,6 +88,13 @@ def region() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_DEFAULT_REGION", "eu-south-2")  # the transform writes ARNs for one
         yield
+
+
+@pytest.fixture
+def client() -> TestClient:
+    """Of the application with the model that ships."""
+    served = SimpleNamespace(model=Model.load(EMBEDDED.read_bytes()), origin="embedded")
+    return TestClient(create_app(SimpleNamespace(current=served)))
 
 
 def resources(kind: str, **parameters: str) -> dict[str, Resource]:
@@ -197,16 +209,53 @@ def test_there_is_one_stage_with_a_limited_key() -> None:
     assert len(resources("AWS::ApiGateway::ApiKey")) == 1
 
 
-def test_open_methods_bear_less_than_keyed_ones() -> None:
+def rates() -> dict[str, Any]:
+    """Calls a second that each method bears."""
     (stage,) = resources("AWS::ApiGateway::Stage").values()
-    settings = {
+    return {
         f"{s['HttpMethod']} {s['ResourcePath'].replace('~1', '/').replace('//', '/')}": s["ThrottlingRateLimit"]
         for s in stage["Properties"]["MethodSettings"]
     }
 
+
+def test_open_methods_bear_less_than_keyed_ones() -> None:
+    settings = rates()
+
     assert settings.pop("* /*") == {"Ref": "RequestsPerSecond"}
     assert set(settings) == OPEN
     assert max(settings.values()) < source()["Parameters"]["RequestsPerSecond"]["Default"]
+
+
+def test_the_worst_bill_of_the_open_routes_is_what_the_page_says(client: TestClient) -> None:
+    offline = find_spec("fastapi_offline")
+    assert offline is not None
+    assert offline.origin is not None
+    folders = {"docs": Path(offline.origin).parent / "static", "": ROOT / "app" / "web" / "estaticos"}
+    files = [
+        f"/estaticos/{prefix}/{path.relative_to(folder)}".replace("//", "/")
+        for prefix, folder in folders.items()
+        for path in folder.rglob("*.*")
+    ]
+    largest = {"/estaticos/{proxy+}": files, "/estimar/{proxy+}": ["/estimar/superficie.json"], "/{proxy+}": []}
+    calls = traffic = 0.0
+    for rule, rate in rates().items():
+        method, path = rule.split()
+        if method != "*":
+            answers = [client.get(one) for one in largest.get(path, [path])]
+            assert all(answer.status_code == 200 for answer in answers)
+            longest = max((len(answer.content) for answer in answers), default=0) + 1_000  # for its headers
+            calls += rate * 31 * 86_400
+            traffic += rate * 31 * 86_400 * longest
+
+    said = (ROOT / "docs" / "security.md").read_text()
+    assert f"{calls / 1e6:.0f} million calls and {traffic / 1e12:.1f} TB" in said
+    assert f"{calls / 1e6:.0f} million calls and {traffic / 1e12:.1f} TB" in (ROOT / "template.yaml").read_text()
+    (a_million,) = re.findall(r"together\*\* \| \*\*([\d.]+)\*\*", (ROOT / "docs" / "deploy.md").read_text())
+    a_gigabyte, at_most = (
+        float(re.findall(pattern, said)[0].replace(",", ""))
+        for pattern in (r"([\d.]+) USD a GB", r"a bill, under ([\d,]+) USD")
+    )
+    assert 0.9 * at_most < calls / 1e6 * float(a_million) + traffic / 1e9 * a_gigabyte < at_most
 
 
 def test_old_tls_is_refused() -> None:
