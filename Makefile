@@ -103,7 +103,7 @@ test-container: $(VENV)/test.stamp $(VENV)-deploy/stamp ## build the image, look
 $(VENV)-tools/stamp: requirements/tools.txt
 	@echo 'Setting up $(@D) ...'
 	@$(PYTHON) -m venv $(@D)
-	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --only-binary :all: -r $<
 	@touch $@
 
 # By the pip of the tools, without one of their own: what they hold is what their lock file says and nothing else.
@@ -113,10 +113,10 @@ $(VENV)-image/stamp: requirements/run.txt
 $(VENV)-deploy/stamp $(VENV)-audit/stamp $(VENV)-image/stamp: | $(VENV)-tools/stamp
 	@echo 'Setting up $(@D) ...'
 	@rm -rf $(@D) && $(PYTHON) -m venv --without-pip $(@D)
-	@$(VENV)-tools/bin/python -m pip --quiet --python $(@D)/bin/python install --require-hashes -r $<
+	@$(VENV)-tools/bin/python -m pip --quiet --python $(@D)/bin/python install --require-hashes --only-binary :all: -r $<
 	@touch $@
 
-# An environment is a stamp: it is made anew when its lock file changes. Wheels only, so that nothing runs
+# An environment is a stamp: it is made anew when its lock file changes. Wheels only, here and above, so that nothing runs
 # a build script on this machine; the kernel is compiled where there is a compiler and is plain Python otherwise.
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or later is needed: make PYTHON=python3.x ...'; exit 1; }
@@ -137,5 +137,5 @@ $(VENV)/kernel.stamp: setup.py $(TYPED) $(TYPED:.pxd=.py) | $(VENV)/run.stamp
 
 $(VENV)/test.stamp: requirements/test.txt | $(VENV)/run.stamp
 	@echo 'Installing what trains and tests ...'
-	@$(PIP) install --require-hashes -r requirements/test.txt
+	@$(PIP) install --require-hashes --only-binary :all: -r requirements/test.txt
 	@touch $@
