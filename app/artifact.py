@@ -16,6 +16,8 @@ from safetensors import SafetensorError, deserialize
 from app.errors import ArtifactError
 from app.forest import Forest
 
+MAX_HEADER_BYTES = 1 << 20
+"""Of what a file says of itself, 13 KB in the model that ships. What is said wrongly takes far more memory to read."""
 _FORMATS: dict[str, Literal["B", "H", "I", "f", "d"]] = {
     "U8": "B",
     "U16": "H",
@@ -70,6 +72,8 @@ class Artifact:
 
 def read(data: bytes) -> Artifact:
     """Open a model file. Raises ArtifactError when it is foreign or damaged."""
+    if int.from_bytes(data[:8], "little") > MAX_HEADER_BYTES:
+        raise ArtifactError(f"the model file is damaged or no model file: its header has over {MAX_HEADER_BYTES} bytes")
     try:
         tensors = {name: _view(name, tensor) for name, tensor in deserialize(data)}  # type: ignore[no-untyped-call] # a Rust module without stubs
         header = from_json(data[8 : 8 + int.from_bytes(data[:8], "little")])

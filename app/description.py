@@ -22,7 +22,7 @@ def _number(ge: float | None = None, le: float | None = None, gt: float | None =
 
 
 def _list(items: cs.CoreSchema, length: int) -> cs.CoreSchema:
-    return cs.list_schema(items, min_length=length, max_length=length, strict=True)
+    return cs.list_schema(items, min_length=length, max_length=length, strict=True, fail_fast=True)
 
 
 def _object(given: dict[str, cs.CoreSchema], optional: dict[str, cs.CoreSchema] | None = None) -> cs.CoreSchema:
@@ -41,8 +41,8 @@ _DEFINITION = cs.nullable_schema(
             _YES_OR_NO,
             cs.int_schema(strict=True),
             _number(),
-            cs.list_schema(_ANYTHING, strict=True),
-            cs.dict_schema(_TEXT, _ANYTHING, strict=True),
+            cs.list_schema(_ANYTHING, strict=True, fail_fast=True),
+            cs.dict_schema(_TEXT, _ANYTHING, strict=True, fail_fast=True),
         ],
         custom_error_type="finite_json",
         custom_error_message="Input should be JSON of finite numbers",
@@ -81,7 +81,10 @@ _DESCRIPTION = SchemaValidator(
         _object(
             {
                 "ensembles": cs.list_schema(
-                    _object({"name": _TEXT, "base": _number(), "divisor": _number()}), min_length=1, strict=True
+                    _object({"name": _TEXT, "base": _number(), "divisor": _number()}),
+                    min_length=1,
+                    strict=True,
+                    fail_fast=True,
                 ),
                 "surface": _object(
                     {
@@ -110,10 +113,12 @@ _DESCRIPTION = SchemaValidator(
                 "coverage": _object({"column": cs.literal_schema(list(NAMES)), "least": _number()}),
                 "usual_spread": _number(),
                 "reference": _HOME,
-                "evaluation": cs.dict_schema(_TEXT, _ANYTHING, strict=True),
-                "data": cs.dict_schema(_TEXT, _ANYTHING, strict=True),
-                "versions": cs.dict_schema(_TEXT, _TEXT, strict=True),
-                "golden": cs.list_schema(_object({"vivienda": _HOME, "precio": _number()}), strict=True),
+                "evaluation": cs.dict_schema(_TEXT, _ANYTHING, strict=True, fail_fast=True),
+                "data": cs.dict_schema(_TEXT, _ANYTHING, strict=True, fail_fast=True),
+                "versions": cs.dict_schema(_TEXT, _TEXT, strict=True, fail_fast=True),
+                "golden": cs.list_schema(
+                    _object({"vivienda": _HOME, "precio": _number()}), strict=True, fail_fast=True
+                ),
             },
             {
                 "interval": cs.nullable_schema(

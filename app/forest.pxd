@@ -22,11 +22,11 @@ cdef class Forest:
 
     @cython.locals(no_slot=uint32_t, is_near=bint, n_leaves=Py_ssize_t, unsound=bint, end=Py_ssize_t,
                    i=Py_ssize_t, step=uint32_t, number=double, is_leaf=bint, largest=double)
-    cpdef _pack(self, const uint8_t[::1] slot, const uint16_t[::1] near, const uint32_t[::1] far,
+    cdef _pack(self, const uint8_t[::1] slot, const uint16_t[::1] near, const uint32_t[::1] far,
                 const float[::1] short, const double[::1] full, const uint32_t[::1] ends)
 
     @cython.locals(at=eight, row=eight)
-    cpdef _walk_abreast(self, const double[::1] rows, Py_ssize_t first, Py_ssize_t n, float[::1] slots,
+    cdef _walk_abreast(self, const double[::1] rows, Py_ssize_t first, Py_ssize_t n, float[::1] slots,
                         double[::1] sums, double[::1] means, double[::1] spreads)
 
     @cython.locals(k=Py_ssize_t)

@@ -259,5 +259,15 @@ def test_a_description_that_no_golden_row_would_show_to_be_damaged_fails_the_loa
         Model.load(_with(trained.data, **changes), replay=False)
 
 
+def test_a_description_out_of_all_proportion_is_refused_unread(trained: Trained) -> None:
+    with pytest.raises(ArtifactError, match="header"):
+        Model.load(_with(trained.data, golden=[0] * 1_000_000))
+
+
+def test_of_a_description_wrong_in_many_places_the_first_is_named(trained: Trained) -> None:
+    with pytest.raises(ArtifactError, match=r"golden\.0"):
+        Model.load(_with(trained.data, golden=[0] * 100_000))
+
+
 def test_a_description_written_again_is_still_the_same_model(trained: Trained) -> None:
     assert Model.load(_with(trained.data)).card()["rangos"] == Model.load(trained.data).card()["rangos"]
