@@ -2,7 +2,8 @@
 
 from pathlib import Path
 from random import SystemRandom
-from typing import Annotated
+from types import ModuleType
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.progress import Progress
@@ -19,6 +20,18 @@ def _several() -> None:
     """Without this, typer would make a single trial the whole command."""
 
 
+def _conclude(trial: ModuleType, found: Any, docs: bool) -> NoReturn:
+    """Keep and show what a trial found, and fail if something broke."""
+    trial.save(found)
+    table = trial.table(found)
+    print(table)
+    if docs:
+        fill(PAGE, {trial.__name__.removeprefix("trials."): table})
+    for broken in found.broken:
+        print(broken)
+    raise typer.Exit(bool(found.broken))
+
+
 @trials.command()
 def inputs(
     cases: Annotated[int, typer.Option(help="Requests to send at least.", min=1)] = 10_000,
@@ -32,13 +45,7 @@ def inputs(
     with Progress() as progress:
         task = progress.add_task(f"cases, seed {seed}", total=cases)
         found = trial.measure(cases, seed, advance=lambda: progress.advance(task))
-    trial.save(found)
-    print(trial.table(found))
-    if docs:
-        fill(PAGE, {"inputs": trial.table(found)})
-    for broken in found.broken:
-        print(broken)
-    raise typer.Exit(bool(found.broken))
+    _conclude(trial, found, docs)
 
 
 @trials.command()
@@ -54,13 +61,7 @@ def artifacts(
     with Progress() as progress:
         task = progress.add_task(f"mutations, seed {seed}", total=mutations * trial.n_builds())
         found = trial.measure(mutations, seed, trial.small_model(), advance=lambda: progress.advance(task))
-    trial.save(found)
-    print(trial.table(found))
-    if docs:
-        fill(PAGE, {"artifacts": trial.table(found)})
-    for broken in found.broken:
-        print(broken)
-    raise typer.Exit(bool(found.broken))
+    _conclude(trial, found, docs)
 
 
 @trials.command()
@@ -77,13 +78,7 @@ def load(
         found = trial.measure(
             seconds, soak, lambda what, passed: progress.update(task, advance=passed, description=what)
         )
-    trial.save(found)
-    print(trial.table(found))
-    if docs:
-        fill(PAGE, {"load": trial.table(found)})
-    for broken in found.broken:
-        print(broken)
-    raise typer.Exit(bool(found.broken))
+    _conclude(trial, found, docs)
 
 
 if __name__ == "__main__":
